@@ -1,0 +1,62 @@
+"""What an operation knows besides its parameters."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intermodal_engine.lifecycle.clock import Clock
+    from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+    from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+    from intermodal_engine.router.router import Router
+    from intermodal_engine.settings import Settings
+    from intermodal_engine.store.log_streams import LogStreams
+    from intermodal_engine.store.objects import ObjectStore
+    from intermodal_engine.store.records import Records
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What the operations work on; one for the whole engine, made in `app`."""
+
+    settings: "Settings"
+    clock: "Clock"
+    records: "Records"
+    objects: "ObjectStore"
+    log_streams: "LogStreams"
+    training_jobs: "TrainingJobLifecycle"
+    endpoints: "EndpointLifecycle"
+    router: "Router"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, already authenticated, parsed and validated.
+
+    Attributes:
+        backends: what operations work on.
+        request_id: UUID that goes into the response and into every log line about it.
+        region: from the credential scope.
+        account_id: the engine's account.
+        access_key_id: who signed.
+        headers: the request's HTTP headers, names in lower case.
+    """
+
+    backends: Backends
+    request_id: str
+    region: str
+    account_id: str
+    access_key_id: str
+    headers: dict[str, str]
+
+
+Parameters = dict[str, Any]
+Operation = (
+    Callable[[Call, Parameters], Parameters] | Callable[[Call, Parameters], Awaitable[Parameters]]
+)
+"""An operation: parameters in, result out, both shaped as botocore's model says.
+
+A plain function runs in a worker thread; a coroutine function runs on the event loop and is needed
+only where bodies stream. A streaming input member holds an `AsyncIterator[bytes]`, a streaming
+output member may be bytes, a `FileSlice` or an `AsyncIterator[bytes]`.
+"""

@@ -1,0 +1,82 @@
+"""What a person can set for one engine, and where its files lie."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PORT = 8765
+
+
+def default_home() -> Path:
+    """`$INTERMODAL_HOME`, else `~/.intermodal`."""
+    return Path(os.environ.get("INTERMODAL_HOME") or Path.home() / ".intermodal").absolute()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One engine's settings.
+
+    Attributes:
+        home: folder of everything that it keeps (mode 0700).
+        port: TCP port on loopback; 0 lets the kernel choose.
+        driver: `auto`, `process`, `docker` or `fake`.
+        region: region that ARNs and zones carry where the request names none.
+        account_id: twelve digits.
+        stop_grace_s: seconds between SIGTERM and SIGKILL of a training job (AWS: 120).
+        serving_stop_grace_s: the same for an endpoint's instance (AWS: 30).
+        health_timeout_s: how long an endpoint's new instances may take to become healthy.
+    """
+
+    home: Path
+    port: int = DEFAULT_PORT
+    driver: str = "auto"
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+    stop_grace_s: float = 120.0
+    serving_stop_grace_s: float = 30.0
+    health_timeout_s: float = 480.0
+
+    @property
+    def state_file(self) -> Path:
+        """What a client needs to find a running engine: `pid`, `port`, `endpoint_url`, ..."""
+        return self.home / "engine.json"
+
+    @property
+    def credentials_file(self) -> Path:
+        """The engine's key pair, mode 0600."""
+        return self.home / "credentials.json"
+
+    @property
+    def database_file(self) -> Path:
+        """Rows and events."""
+        return self.home / "state.sqlite"
+
+    @property
+    def objects_folder(self) -> Path:
+        """S3: a folder a bucket."""
+        return self.home / "s3"
+
+    @property
+    def scratch_folder(self) -> Path:
+        """Temporary files, on the same file system as the objects."""
+        return self.home / "tmp"
+
+    @property
+    def instances_folder(self) -> Path:
+        """A folder an instance."""
+        return self.home / "instances"
+
+    @property
+    def logs_folder(self) -> Path:
+        """Log groups and streams."""
+        return self.home / "logs"
+
+    @property
+    def environments_folder(self) -> Path:
+        """Python environments that stand in for images."""
+        return self.home / "environments"
+
+    @property
+    def engine_log(self) -> Path:
+        """The engine's own output when it runs detached."""
+        return self.home / "engine.log"

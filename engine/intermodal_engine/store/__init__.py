@@ -1,0 +1,1 @@
+"""What the engine keeps: rows, events, objects, log streams."""
