@@ -1,0 +1,129 @@
+"""The engine's SQLite database: connections, transactions, schema versions.
+
+Rows are written in short transactions, one at a time, each durable before it returns
+(`synchronous=FULL` in WAL mode). Readers never wait for writers.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MIGRATIONS: list[str] = [
+    # 1: records, their events, tags (store/records.py)
+    """
+    CREATE TABLE records (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        arn TEXT NOT NULL,
+        status TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        modified_at REAL NOT NULL,
+        request TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) WITHOUT ROWID;
+    CREATE INDEX records_by_creation ON records (kind, created_at, name);
+    CREATE INDEX records_by_arn ON records (arn);
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at REAL NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        data TEXT NOT NULL
+    );
+    CREATE INDEX events_by_record ON events (kind, name, id);
+    CREATE TABLE tags (
+        arn TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (arn, key)
+    ) WITHOUT ROWID;
+    """,
+]
+"""One script a schema version, in order. Append; never edit what has shipped."""
+
+
+class DatabaseTooNewError(Exception):
+    """The file was written by a later version of the engine."""
+
+
+class Database:
+    """One SQLite file, opened once per engine.
+
+    Args:
+        path: the file; made, with its folder, where missing.
+
+    Raises:
+        DatabaseTooNewError: a later version wrote the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = threading.RLock()
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._connections_lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._migrate()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed durably at exit, rolled back on an exception.
+
+        Nested use joins the outer transaction.
+        """
+        with self._write_lock:
+            connection = self._connection()
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading; never waits for a writer."""
+        yield self._connection()
+
+    def close(self) -> None:
+        """Closes every connection. Call once nothing uses the database any more."""
+        with self._connections_lock:
+            for connection in self._connections:
+                connection.close()
+            self._connections.clear()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._path, timeout=30.0, isolation_level=None, check_same_thread=False
+            )
+            connection.row_factory = sqlite3.Row
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            self._local.connection = connection
+            with self._connections_lock:
+                self._connections.append(connection)
+        return connection
+
+    def _migrate(self) -> None:
+        connection = self._connection()
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(MIGRATIONS):
+            raise DatabaseTooNewError(
+                f"`{self._path}` has schema version {version}, this engine knows up to "
+                f"{len(MIGRATIONS)}: update intermodal, or name another home with `--home`"
+            )
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            # One script, one transaction: a crash leaves the old version whole.
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version={number};\nCOMMIT;"
+            )
