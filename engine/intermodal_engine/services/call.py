@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from intermodal_engine.lifecycle.clock import Clock
+    from intermodal_engine.clock import Clock
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
     from intermodal_engine.router.router import Router
