@@ -1,0 +1,80 @@
+"""Why an instance ended badly, in words that its owner can act on."""
+
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from intermodal_contract.training_files import TrainingPaths, read_failure
+from intermodal_engine.drivers.base import InstanceState, InstanceStatus
+from intermodal_engine.store.log_streams import last_lines
+
+REASON_LIMIT = 1024
+"""Characters of a FailureReason, from the service's model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """An instance that has ended.
+
+    Attributes:
+        host: its host name.
+        status: how the driver saw it end.
+        paths: its `/opt/ml`.
+        log: the file with its output.
+    """
+
+    host: str
+    status: InstanceStatus
+    paths: TrainingPaths
+    log: Path
+
+
+def describe_ending(ending: Ending) -> str:
+    """The FailureReason of a job because of this instance, as the service words it.
+
+    The text of `/opt/ml/output/failure` if the program wrote one, else what the driver knows and
+    the program's last words.
+    """
+    status = ending.status
+    if status.state is InstanceState.LOST:
+        reason = status.reason or "its supervisor is gone"
+        return f"InternalServerError: instance `{ending.host}` was lost: {reason}"
+    if status.out_of_memory:
+        return (
+            f"ClientError: out of memory: the kernel killed `{ending.host}` (exit code "
+            f"{status.exit_code}). Please use an instance type with more memory, or reduce the "
+            "size of job data processed on an instance."
+        )
+    written = read_failure(ending.paths)
+    code = f"exit code: {status.exit_code}"
+    if written:
+        return f"AlgorithmError: {shorten(written, REASON_LIMIT - 60)}, {code}"
+    text = f"{describe_exit(ending.host, status)}; {last_words(ending.log)}"
+    return f"AlgorithmError: {shorten(text, REASON_LIMIT - 60)}, {code}"
+
+
+def describe_exit(host: str, status: InstanceStatus) -> str:
+    """How a program ended that said nothing about it itself."""
+    if status.reason:
+        return status.reason
+    if status.signal:
+        return f"`{host}` was killed by signal {status.signal} ({_signal_name(status.signal)})"
+    return f"`{host}` ended with exit code {status.exit_code}"
+
+
+def last_words(log: Path) -> str:
+    """The end of an instance's output, in one line."""
+    said = " / ".join(last_lines(log, 3))
+    return f"last output: {said}" if said else "it wrote no output"
+
+
+def shorten(text: str, limit: int = REASON_LIMIT) -> str:
+    """At most `limit` characters; what was cut shows as an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

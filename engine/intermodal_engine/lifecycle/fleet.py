@@ -1,0 +1,205 @@
+"""The instances of one endpoint: which there should be, which there are, and how they do.
+
+A *member* is one instance of one variant in one zone. Members are kept in the endpoint's record, so
+that a restarted engine finds them again; this module turns them into running instances and back.
+"""
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
+from intermodal_engine.lifecycle.failure import last_words
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
+from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.router.router import Backend, Health, Router
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.log_streams import LogStreams
+from intermodal_engine.store.records import Record
+
+KIND = "endpoint"
+PORT = 8080
+ZONE_LETTERS = "abc"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of a variant.
+
+    Attributes:
+        member_id: `i-` and hex digits, as EC2 names instances.
+        generation: number of the deployment that it belongs to.
+        variant: name of its production variant.
+        zone: Availability Zone.
+        started_at: epoch seconds.
+    """
+
+    member_id: str
+    generation: int
+    variant: str
+    zone: str
+    started_at: float
+
+
+def new_member(generation: int, variant: str, zone: str, now: float) -> Member:
+    """A member that has not been started yet."""
+    return Member(f"i-{uuid.uuid4().hex[:17]}", generation, variant, zone, now)
+
+
+def members_of(state: Mapping[str, Any]) -> list[Member]:
+    """The members in an endpoint's state."""
+    return [Member(**one) for one in state["members"]]
+
+
+def dump_members(members: list[Member]) -> list[dict[str, Any]]:
+    """The form in which `members_of` reads them."""
+    return [asdict(member) for member in members]
+
+
+def zones(region: str) -> list[str]:
+    """The zones over which instances are spread, in order."""
+    return [f"{region}{letter}" for letter in ZONE_LETTERS]
+
+
+class Fleet:
+    """Starts, finds, watches and ends the members of endpoints.
+
+    Args:
+        instances: what runs.
+        router: sends traffic to healthy members.
+        models: model files.
+        log_streams: names the files that get the members' output.
+        settings: folders and grace times.
+        access: variables with which a member's code reaches the engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        instances: Instances,
+        router: Router,
+        models: ModelStore,
+        log_streams: LogStreams,
+        settings: Settings,
+        access: EngineAccess,
+    ) -> None:
+        self._instances = instances
+        self._router = router
+        self._models = models
+        self._log_streams = log_streams
+        self._settings = settings
+        self._access = access
+
+    def prepare(self, variants: Mapping[str, Any]) -> dict[str, Any]:
+        """The variants of a deployment with their models fetched.
+
+        Raises:
+            ModelDataError: a model cannot be had.
+        """
+        prepared = {}
+        for name, variant in variants.items():
+            folder = self._models.fetch(variant["container"])
+            prepared[name] = {**variant, "model_folder": str(folder) if folder else None}
+        return prepared
+
+    def ensure(self, record: Record, member: Member) -> InstanceStatus:
+        """Starts a member, or finds it, puts it before the router, and says how it is.
+
+        Raises:
+            PlanRefusedError: its image cannot run here.
+            StartFailedError: it could not be started.
+        """
+        instance = self._instances.ensure(self._spec(record, member))
+        host, port = instance.addresses[PORT]
+        self._router.add(
+            Backend(
+                backend_id=member.member_id,
+                endpoint=record.name,
+                variant=member.variant,
+                generation=member.generation,
+                zone=member.zone,
+                host=host,
+                port=port,
+            )
+        )
+        return self._instances.status(instance)
+
+    def direct(self, record: Record, generation: int) -> None:
+        """Sends the endpoint's traffic to one deployment, by its variants' weights."""
+        variants = record.state["deployments"][str(generation)]["variants"]
+        weights = {name: float(variant["weight"]) for name, variant in variants.items()}
+        self._router.direct(record.name, generation, weights)
+
+    def forget(self, record: Record) -> None:
+        """Drops an endpoint whose members have all ended, and its folder."""
+        self._router.forget(record.name)
+        folder = self._settings.instances_folder / KIND / record.name
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def health(self, member: Member) -> Health:
+        """What the router knows of it."""
+        return self._router.health(member.member_id)
+
+    def retire(self, record: Record, member: Member) -> bool:
+        """Takes a member out of traffic, waits for its requests, and stops it.
+
+        Returns:
+            Whether it has ended; its folder is gone then. Call again when its record wakes.
+        """
+        self._router.drain(member.member_id)
+        instance = self._instances.find(self._spec(record, member))
+        if instance is None:
+            self._router.remove(member.member_id)
+            return True
+        status = self._instances.status(instance)
+        if status.state == "running":
+            if self._router.in_flight(member.member_id) == 0:
+                self._instances.stop(instance)
+            return False
+        self._router.remove(member.member_id)
+        self._instances.forget(instance)
+        shutil.rmtree(instance.folder, ignore_errors=True)
+        return True
+
+    def last_words(self, record: Record, member: Member) -> str:
+        """The end of a member's output, for a FailureReason."""
+        return last_words(self._log_file(record, member))
+
+    def log_group(self, record: Record) -> str:
+        """The CloudWatch Logs group of an endpoint."""
+        return f"/aws/sagemaker/Endpoints/{record.name}"
+
+    def _spec(self, record: Record, member: Member) -> InstanceSpec:
+        variant = record.state["deployments"][str(member.generation)]["variants"][member.variant]
+        container = variant["container"]
+        folder = self._settings.instances_folder / KIND / record.name / member.member_id
+        model = variant.get("model_folder")
+        mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
+        (folder / "ml" / "model").mkdir(parents=True, exist_ok=True)
+        network = f"{KIND}/{record.name}/{member.member_id}"
+        return InstanceSpec(
+            instance_id=instance_id(KIND, record.name, member.member_id, 0),
+            host=member.member_id,
+            hosts=(member.member_id,),
+            network=network,
+            folder=folder,
+            ml=folder / "ml",
+            image=container["Image"],
+            command=("serve",),
+            environment={
+                **container.get("Environment", {}),
+                **self._access(f"{KIND}/{record.name}", variant["role_arn"], network),
+            },
+            log=self._log_file(record, member),
+            mounts=mounts,
+            ports=(PORT,),
+            stop_grace_s=self._settings.serving_stop_grace_s,
+            outbound=not variant.get("network_isolation", False),
+        )
+
+    def _log_file(self, record: Record, member: Member) -> Path:
+        stream = f"{member.variant}/{member.member_id}"
+        return self._log_streams.path(self.log_group(record), stream)

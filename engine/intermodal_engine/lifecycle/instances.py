@@ -1,0 +1,82 @@
+"""Instances by their id: started once, found again after a restart, watched until their end."""
+
+import threading
+from collections.abc import Callable, Mapping
+
+from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, InstanceStatus
+from intermodal_engine.lifecycle.work_queue import WorkQueue
+
+EngineAccess = Callable[[str, str, str], Mapping[str, str]]
+"""`(subject, role ARN, network)` to the variables with which a job's code reaches the engine."""
+
+
+def instance_id(kind: str, name: str, host: str, attempt: int | str) -> str:
+    """The id of an instance of a record; its first two parts name the record."""
+    return f"{kind}/{name}/{host}/{attempt}"
+
+
+class Instances:
+    """What runs, over one driver.
+
+    Args:
+        driver: starts and finds instances.
+        queue: has the record of an instance looked at when the instance ends.
+    """
+
+    def __init__(self, driver: Driver, queue: WorkQueue) -> None:
+        self._driver = driver
+        self._queue = queue
+        self._known: dict[str, Instance] = {}
+        self._lock = threading.Lock()
+
+    def plan_notes(self, spec: InstanceSpec) -> tuple[str, ...]:
+        """What a person should know about how the spec would run.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+        """
+        return self._driver.plan(spec).notes
+
+    def ensure(self, spec: InstanceSpec) -> Instance:
+        """The running (or ended) instance of a spec: known, adopted, or started now.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+            StartFailedError: it could not be started.
+        """
+        instance = self.find(spec)
+        if instance is None:
+            instance = self._driver.start(self._driver.plan(spec), self._on_exit)
+            self._remember(instance)
+        return instance
+
+    def find(self, spec: InstanceSpec) -> Instance | None:
+        """The instance of a spec if it was ever started, by this engine or an earlier one."""
+        with self._lock:
+            instance = self._known.get(spec.instance_id)
+        if instance is None:
+            instance = self._driver.adopt(spec, self._on_exit)
+            if instance is not None:
+                self._remember(instance)
+        return instance
+
+    def status(self, instance: Instance) -> InstanceStatus:
+        """How it is now."""
+        return self._driver.status(instance)
+
+    def stop(self, instance: Instance) -> None:
+        """Begins to stop it; the end comes as a wake of its record."""
+        self._driver.stop(instance)
+
+    def forget(self, instance: Instance) -> None:
+        """Drops what is kept in memory of an ended instance."""
+        with self._lock:
+            self._known.pop(instance.instance_id, None)
+
+    def _remember(self, instance: Instance) -> None:
+        with self._lock:
+            self._known[instance.instance_id] = instance
+
+    def _on_exit(self, ended: str) -> None:
+        kind, name, *_ = ended.split("/")
+        self._queue.wake(kind, name)

@@ -1,0 +1,142 @@
+"""Endpoint configurations: which models, on how many instances of which type."""
+
+from typing import Any
+
+from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.models import container_of, find_model
+from intermodal_engine.services.sagemaker.resources import (
+    arn,
+    copy_members,
+    invalid,
+    list_page,
+    not_served,
+    tags_of,
+    when,
+)
+from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
+
+KIND = "endpoint-config"
+
+_NOT_SERVED = {
+    "AsyncInferenceConfig": "use a real-time endpoint",
+    "DataCaptureConfig": "leave it out",
+    "ExplainerConfig": "leave it out",
+    "ShadowProductionVariants": "leave them out",
+}
+
+
+def create_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
+    """Stores a configuration whose models exist."""
+    _check(parameters)
+    for variant in parameters["ProductionVariants"]:
+        find_model(call, variant["ModelName"])
+    name = parameters["EndpointConfigName"]
+    config_arn = arn(call, KIND, name)
+    try:
+        call.backends.records.insert(
+            KIND, name, arn=config_arn, request=parameters, tags=tags_of(parameters)
+        )
+    except RecordExistsError as error:
+        raise invalid(
+            f'Cannot create already existing endpoint configuration "{config_arn}".'
+        ) from error
+    return {"EndpointConfigArn": config_arn}
+
+
+def describe_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
+    """A configuration as it was created, with the service's defaults filled in."""
+    record = find_config(call, parameters["EndpointConfigName"])
+    variants = [
+        {"InitialVariantWeight": 1.0, **variant} for variant in record.request["ProductionVariants"]
+    ]
+    return {
+        **copy_members(
+            record.request, "EndpointConfigName", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"
+        ),
+        "ProductionVariants": variants,
+        "EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False),
+        "EndpointConfigArn": record.arn,
+        "CreationTime": when(record.created_at),
+    }
+
+
+def delete_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
+    """Deletes a configuration; endpoints that were made from it go on."""
+    find_config(call, parameters["EndpointConfigName"])
+    call.backends.records.delete(KIND, parameters["EndpointConfigName"])
+    return {}
+
+
+def list_endpoint_configs(call: Call, parameters: Parameters) -> Parameters:
+    """Configurations, newest first unless asked otherwise."""
+    return list_page(call, KIND, parameters, "EndpointConfigs", _summary)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateEndpointConfig": create_endpoint_config,
+    "DescribeEndpointConfig": describe_endpoint_config,
+    "DeleteEndpointConfig": delete_endpoint_config,
+    "ListEndpointConfigs": list_endpoint_configs,
+}
+
+
+def find_config(call: Call, name: str) -> Record:
+    """A configuration's record.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    try:
+        return call.backends.records.get(KIND, name)
+    except RecordNotFoundError as error:
+        raise invalid(
+            f'Could not find endpoint configuration "{arn(call, KIND, name)}".'
+        ) from error
+
+
+def variants_of(call: Call, config: Record) -> dict[str, Any]:
+    """What a deployment of the configuration needs, copied out of its models.
+
+    Raises:
+        ServiceError: a model has been deleted.
+    """
+    variants = {}
+    for variant in config.request["ProductionVariants"]:
+        model = find_model(call, variant["ModelName"])
+        variants[variant["VariantName"]] = {
+            "container": container_of(model),
+            "role_arn": model.request.get("ExecutionRoleArn", ""),
+            "network_isolation": model.request.get("EnableNetworkIsolation", False),
+            "instance_type": variant["InstanceType"],
+            "count": variant["InitialInstanceCount"],
+            "weight": variant.get("InitialVariantWeight", 1.0),
+        }
+    return variants
+
+
+def _check(parameters: Parameters) -> None:
+    for member, instead in _NOT_SERVED.items():
+        if parameters.get(member):
+            raise not_served(f"`{member}`", instead)
+    names = [variant["VariantName"] for variant in parameters["ProductionVariants"]]
+    if len(set(names)) < len(names):
+        raise invalid("Variant names must be unique: found " + ", ".join(sorted(names)))
+    for variant in parameters["ProductionVariants"]:
+        where = f"(variant `{variant['VariantName']}`)"
+        if "ServerlessConfig" in variant:
+            raise not_served(
+                f"`ServerlessConfig` {where}", "give `InstanceType` and `InitialInstanceCount`"
+            )
+        if "ModelName" not in variant:
+            raise not_served(f"inference components {where}", "give `ModelName`")
+        missing = [one for one in ("InstanceType", "InitialInstanceCount") if one not in variant]
+        if missing:
+            raise invalid(f"You must specify {' and '.join(missing)} {where}")
+
+
+def _summary(record: Record) -> Parameters:
+    return {
+        "EndpointConfigName": record.name,
+        "EndpointConfigArn": record.arn,
+        "CreationTime": when(record.created_at),
+    }

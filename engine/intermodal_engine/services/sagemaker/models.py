@@ -1,0 +1,126 @@
+"""Models: a container, its environment and its data, under a name."""
+
+from typing import Any
+
+from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
+from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.resources import (
+    arn,
+    copy_members,
+    invalid,
+    list_page,
+    not_served,
+    tags_of,
+    when,
+)
+from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
+
+KIND = "model"
+
+
+def create_model(call: Call, parameters: Parameters) -> Parameters:
+    """Stores a model. Its data is looked at when an endpoint needs it, as on AWS."""
+    _check(parameters)
+    name = parameters["ModelName"]
+    model_arn = arn(call, KIND, name)
+    try:
+        call.backends.records.insert(
+            KIND, name, arn=model_arn, request=parameters, tags=tags_of(parameters)
+        )
+    except RecordExistsError as error:
+        raise invalid(f'Cannot create already existing model "{model_arn}".') from error
+    return {"ModelArn": model_arn}
+
+
+def describe_model(call: Call, parameters: Parameters) -> Parameters:
+    """A model as it was created."""
+    record = find_model(call, parameters["ModelName"])
+    return {
+        **copy_members(
+            record.request,
+            "ModelName",
+            "PrimaryContainer",
+            "Containers",
+            "InferenceExecutionConfig",
+            "ExecutionRoleArn",
+            "VpcConfig",
+        ),
+        "EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False),
+        "CreationTime": when(record.created_at),
+        "ModelArn": record.arn,
+    }
+
+
+def delete_model(call: Call, parameters: Parameters) -> Parameters:
+    """Deletes a model; endpoints that serve it go on."""
+    find_model(call, parameters["ModelName"])
+    call.backends.records.delete(KIND, parameters["ModelName"])
+    return {}
+
+
+def list_models(call: Call, parameters: Parameters) -> Parameters:
+    """Models, newest first unless asked otherwise."""
+    return list_page(call, KIND, parameters, "Models", _summary)
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateModel": create_model,
+    "DescribeModel": describe_model,
+    "DeleteModel": delete_model,
+    "ListModels": list_models,
+}
+
+
+def find_model(call: Call, name: str) -> Record:
+    """A model's record.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    try:
+        return call.backends.records.get(KIND, name)
+    except RecordNotFoundError as error:
+        raise invalid(f'Could not find model "{arn(call, KIND, name)}".') from error
+
+
+def container_of(model: Record) -> dict[str, Any]:
+    """The one container of a model that `create_model` accepted."""
+    request = model.request
+    container: dict[str, Any] = request.get("PrimaryContainer") or request["Containers"][0]
+    return container
+
+
+def _check(parameters: Parameters) -> None:
+    containers = parameters.get("Containers", [])
+    if ("PrimaryContainer" in parameters) == bool(containers):
+        raise invalid("You must specify exactly one of `PrimaryContainer` and `Containers`")
+    if len(containers) > 1:
+        raise not_served("several `Containers` in a model", "give one container")
+    container = parameters.get("PrimaryContainer") or containers[0]
+    if "Image" not in container:
+        raise not_served("a model package in place of `Image`", "name the image")
+    if container.get("Mode", "SingleModel") != "SingleModel":
+        raise not_served("`Mode` `MultiModel`", "deploy one endpoint a model")
+    _check_data(container)
+
+
+def _check_data(container: dict[str, Any]) -> None:
+    url = container.get("ModelDataUrl")
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri")
+    if url is not None and source is not None:
+        raise invalid("`ModelDataUrl` and `ModelDataSource` cannot both be given")
+    uri = url or source
+    if uri is None:
+        return
+    try:
+        parse_s3_uri(uri)
+    except InvalidS3UriError as error:
+        raise invalid(f'Could not use model data at "{uri}": {error.message}') from error
+
+
+def _summary(record: Record) -> Parameters:
+    return {
+        "ModelName": record.name,
+        "ModelArn": record.arn,
+        "CreationTime": when(record.created_at),
+    }

@@ -1,0 +1,92 @@
+"""What all SageMaker resources share: ARNs, tags, listings, and the errors about them."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from intermodal_engine.services.call import Call, Parameters
+from intermodal_engine.store.records import InvalidTokenError, Query, Record
+from intermodal_engine.wire.errors import ServiceError
+
+
+def arn(call: Call, kind: str, name: str) -> str:
+    """The ARN of a resource; names are lower case in ARNs, as the service writes them."""
+    return f"arn:aws:sagemaker:{call.region}:{call.account_id}:{kind}/{name.lower()}"
+
+
+def when(at: float) -> datetime:
+    """A time for the wire, from epoch seconds."""
+    return datetime.fromtimestamp(at, UTC)
+
+
+def tags_of(parameters: Parameters) -> dict[str, str]:
+    """The `Tags` of a Create call as a map."""
+    return {tag["Key"]: tag["Value"] for tag in parameters.get("Tags", [])}
+
+
+def invalid(message: str) -> ServiceError:
+    """A ValidationException about what only the service can know."""
+    return ServiceError("ValidationException", message)
+
+
+def not_served(what: str, instead: str) -> ServiceError:
+    """The answer to a request whose meaning this engine cannot give yet.
+
+    Args:
+        what: the member and its value, as the caller wrote them.
+        instead: what works today.
+    """
+    return ServiceError(
+        "NotImplementedException",
+        f"intermodal's engine does not serve {what} yet; {instead}",
+        status=501,
+    )
+
+
+def copy_members(source: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The named members that are there."""
+    return {name: source[name] for name in names if name in source}
+
+
+def list_page(
+    call: Call,
+    kind: str,
+    parameters: Parameters,
+    member: str,
+    summary: Callable[[Record], Parameters],
+) -> Parameters:
+    """Answers a List operation in the service's common form.
+
+    Args:
+        call: the call.
+        kind: of records.
+        parameters: NameContains, StatusEquals, CreationTime and LastModifiedTime bounds, SortBy,
+            SortOrder, MaxResults, NextToken.
+        member: name of the list in the answer.
+        summary: makes one entry.
+    """
+    query = Query(
+        name_contains=parameters.get("NameContains"),
+        status=parameters.get("StatusEquals"),
+        created_after=_epoch(parameters, "CreationTimeAfter"),
+        created_before=_epoch(parameters, "CreationTimeBefore"),
+        modified_after=_epoch(parameters, "LastModifiedTimeAfter"),
+        modified_before=_epoch(parameters, "LastModifiedTimeBefore"),
+        sort_by=parameters.get("SortBy", "CreationTime"),
+        descending=parameters.get("SortOrder", "Descending") == "Descending",
+        limit=parameters.get("MaxResults", 10),
+        token=parameters.get("NextToken"),
+    )
+    try:
+        page = call.backends.records.page(kind, query)
+    except InvalidTokenError as error:
+        raise invalid("The NextToken is not one that this listing gave") from error
+    result: Parameters = {member: [summary(record) for record in page.records]}
+    if page.next_token is not None:
+        result["NextToken"] = page.next_token
+    return result
+
+
+def _epoch(parameters: Parameters, name: str) -> float | None:
+    value: datetime | None = parameters.get(name)
+    return None if value is None else value.timestamp()

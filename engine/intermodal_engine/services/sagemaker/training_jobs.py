@@ -1,0 +1,225 @@
+"""Training jobs: Create, Describe, List, Stop."""
+
+from typing import Any
+
+from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
+from intermodal_engine.lifecycle.training_job import (
+    KIND,
+    NotStoppableError,
+    output_uri,
+    secondary_status,
+)
+from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.resources import (
+    arn,
+    copy_members,
+    invalid,
+    list_page,
+    not_served,
+    tags_of,
+    when,
+)
+from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
+from intermodal_engine.wire.errors import ServiceError
+
+_DESCRIBED = (
+    "TrainingJobName",
+    "HyperParameters",
+    "RoleArn",
+    "InputDataConfig",
+    "ResourceConfig",
+    "VpcConfig",
+    "StoppingCondition",
+    "DebugHookConfig",
+    "ExperimentConfig",
+    "DebugRuleConfigurations",
+    "TensorBoardOutputConfig",
+    "ProfilerConfig",
+    "ProfilerRuleConfigurations",
+    "Environment",
+    "RetryStrategy",
+    "RemoteDebugConfig",
+    "InfraCheckConfig",
+)
+
+
+def create_training_job(call: Call, parameters: Parameters) -> Parameters:
+    """Accepts a training job; it runs as soon as the engine gets to it."""
+    _check(parameters)
+    name = parameters["TrainingJobName"]
+    job_arn = arn(call, KIND, name)
+    try:
+        call.backends.training_jobs.create(parameters, arn=job_arn, tags=tags_of(parameters))
+    except RecordExistsError as error:
+        raise ServiceError(
+            "ResourceInUse",
+            "Training job names must be unique within an AWS account and region, and a training "
+            f"job with this name already exists ({job_arn})",
+        ) from error
+    return {"TrainingJobArn": job_arn}
+
+
+def describe_training_job(call: Call, parameters: Parameters) -> Parameters:
+    """What a job was asked for, what it does, and what came of it."""
+    record = _record(call, parameters["TrainingJobName"])
+    request, state = record.request, record.state
+    result: Parameters = {
+        **copy_members(request, *_DESCRIBED),
+        "TrainingJobArn": record.arn,
+        "TrainingJobStatus": record.status,
+        "SecondaryStatus": secondary_status(record),
+        "AlgorithmSpecification": {
+            "EnableSageMakerMetricsTimeSeries": False,
+            **request["AlgorithmSpecification"],
+        },
+        # The vendor's SDK reads KmsKeyId without looking whether it is there.
+        "OutputDataConfig": {
+            "KmsKeyId": "",
+            "CompressionType": "GZIP",
+            **request["OutputDataConfig"],
+        },
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+        "EnableInterContainerTrafficEncryption": request.get(
+            "EnableInterContainerTrafficEncryption", False
+        ),
+        "EnableManagedSpotTraining": request.get("EnableManagedSpotTraining", False),
+        "CreationTime": when(record.created_at),
+        "LastModifiedTime": when(record.modified_at),
+        "ModelArtifacts": {"S3ModelArtifacts": _model_artifacts(record)},
+        "SecondaryStatusTransitions": [_transition(one) for one in state["transitions"]],
+    }
+    if "failure_reason" in state:
+        result["FailureReason"] = state["failure_reason"]
+    return {**result, **_times(state)}
+
+
+def list_training_jobs(call: Call, parameters: Parameters) -> Parameters:
+    """Jobs, newest first unless asked otherwise."""
+    for member in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
+        if member in parameters:
+            raise not_served(f"`{member}`", "leave it out")
+    return list_page(call, KIND, parameters, "TrainingJobSummaries", _summary)
+
+
+def stop_training_job(call: Call, parameters: Parameters) -> Parameters:
+    """Begins to stop a job: SIGTERM, then SIGKILL after the grace time."""
+    name = parameters["TrainingJobName"]
+    try:
+        call.backends.training_jobs.stop(name)
+    except RecordNotFoundError as error:
+        raise invalid("Requested resource not found.") from error
+    except NotStoppableError as error:
+        raise invalid(
+            f"The request was rejected because the training job is in status {error}."
+        ) from error
+    return {}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "CreateTrainingJob": create_training_job,
+    "DescribeTrainingJob": describe_training_job,
+    "ListTrainingJobs": list_training_jobs,
+    "StopTrainingJob": stop_training_job,
+}
+
+
+def _check(parameters: Parameters) -> None:
+    """Refuses what the service refuses, then what only this engine cannot do."""
+    algorithm = parameters["AlgorithmSpecification"]
+    if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
+        raise invalid(
+            "You must specify exactly one of `AlgorithmName` and `TrainingImage` in "
+            "`AlgorithmSpecification`"
+        )
+    if "AlgorithmName" in algorithm:
+        raise not_served("`AlgorithmName`", "name a container in `TrainingImage`")
+    _check_resources(parameters["ResourceConfig"])
+    if "CheckpointConfig" in parameters:
+        raise not_served("`CheckpointConfig`", "leave it out")
+    _check_uri(parameters["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
+    names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
+    if len(set(names)) < len(names):
+        raise invalid("Channel names must be unique: found " + ", ".join(sorted(names)))
+    for channel in parameters.get("InputDataConfig", []):
+        mode = channel.get("InputMode", algorithm["TrainingInputMode"])
+        _check_channel(channel, mode)
+
+
+def _check_resources(resources: dict[str, Any]) -> None:
+    grouped = "InstanceGroups" in resources
+    single = "InstanceType" in resources or "InstanceCount" in resources
+    if grouped == single:
+        raise invalid(
+            "You must specify either `InstanceGroups` or both `InstanceType` and `InstanceCount` "
+            "in `ResourceConfig`"
+        )
+    if single and not ("InstanceType" in resources and "InstanceCount" in resources):
+        raise invalid("`InstanceType` and `InstanceCount` must be given together")
+
+
+def _check_channel(channel: dict[str, Any], mode: str) -> None:
+    name = channel["ChannelName"]
+    if mode == "Pipe":
+        raise not_served(f"input mode `Pipe` (channel `{name}`)", "use `File` or `FastFile`")
+    source = channel["DataSource"].get("S3DataSource")
+    if source is None:
+        raise not_served(f"a file system (channel `{name}`)", "use an `S3DataSource`")
+    if source["S3DataType"] != "S3Prefix":
+        raise not_served(f"`{source['S3DataType']}` (channel `{name}`)", "use `S3Prefix`")
+    if channel.get("CompressionType", "None") != "None":
+        raise invalid(f"CompressionType is for input mode `Pipe` only (channel `{name}`)")
+    _check_uri(source["S3Uri"], f"the S3Uri of channel `{name}`")
+
+
+def _check_uri(uri: str, where: str) -> None:
+    try:
+        parse_s3_uri(uri)
+    except InvalidS3UriError as error:
+        raise invalid(
+            f"Value '{uri}' at '{where}' is not a valid S3 URI: {error.message}"
+        ) from error
+
+
+def _record(call: Call, name: str) -> Record:
+    try:
+        return call.backends.records.get(KIND, name)
+    except RecordNotFoundError as error:
+        raise invalid("Requested resource not found.") from error
+
+
+def _model_artifacts(record: Record) -> str:
+    """Where the model is, or will be: clients read it before the job has ended."""
+    output = output_uri(record)
+    return record.state.get("model") or f"s3://{output.bucket}/{output.key}model.tar.gz"
+
+
+def _transition(entry: dict[str, Any]) -> Parameters:
+    times = {name: when(entry[name]) for name in ("StartTime", "EndTime") if name in entry}
+    return {"Status": entry["Status"], "StatusMessage": entry["StatusMessage"], **times}
+
+
+def _times(state: dict[str, Any]) -> Parameters:
+    started, ended = state.get("training_started_at"), state.get("training_ended_at")
+    if started is None:
+        return {}
+    result: Parameters = {"TrainingStartTime": when(started)}
+    if ended is not None and "ended_at" in state:
+        seconds = max(1, round(ended - started))
+        result["TrainingEndTime"] = when(state["ended_at"])
+        result["TrainingTimeInSeconds"] = seconds
+        result["BillableTimeInSeconds"] = seconds
+    return result
+
+
+def _summary(record: Record) -> Parameters:
+    summary: Parameters = {
+        "TrainingJobName": record.name,
+        "TrainingJobArn": record.arn,
+        "CreationTime": when(record.created_at),
+        "LastModifiedTime": when(record.modified_at),
+        "TrainingJobStatus": record.status,
+        "SecondaryStatus": secondary_status(record),
+    }
+    if "ended_at" in record.state:
+        summary["TrainingEndTime"] = when(record.state["ended_at"])
+    return summary
