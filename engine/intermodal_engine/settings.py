@@ -67,6 +67,11 @@ class Settings:
         return self.home / "instances"
 
     @property
+    def models_folder(self) -> Path:
+        """Unpacked model data, shared by the instances that serve it."""
+        return self.home / "models"
+
+    @property
     def logs_folder(self) -> Path:
         """Log groups and streams."""
         return self.home / "logs"

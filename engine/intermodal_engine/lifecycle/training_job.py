@@ -408,7 +408,11 @@ def _resources(record: Record, host: str) -> ResourceConfig:
 
 
 def _channels(record: Record) -> list[Channel]:
-    return [Channel.from_request(entry) for entry in record.request.get("InputDataConfig", [])]
+    mode = record.request["AlgorithmSpecification"]["TrainingInputMode"]
+    return [
+        Channel.from_request(entry, default_input_mode=mode)
+        for entry in record.request.get("InputDataConfig", [])
+    ]
 
 
 def _dump_mount(mount: Mount) -> dict[str, str]:

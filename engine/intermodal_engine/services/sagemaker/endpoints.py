@@ -19,7 +19,7 @@ from intermodal_engine.store.records import Record, RecordExistsError, RecordNot
 
 
 def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
-    """Begins to deploy a configuration; the endpoint is InService once all instances are healthy."""
+    """Begins to deploy a configuration; InService follows once all instances are healthy."""
     name = parameters["EndpointName"]
     endpoint_arn = arn(call, KIND, name)
     variants = variants_of(call, find_config(call, parameters["EndpointConfigName"]))
