@@ -225,7 +225,7 @@ class _Meter:
 
     def read(self, size: int = -1, /) -> bytes:
         if self._allowance_bytes <= 0:
-            raise UnsafeArchiveError("the archive has a header of more than 1 MiB")
+            raise UnsafeArchiveError("the archive has more than 1 MiB between two members")
         data = self._source.read(size)
         self._allowance_bytes -= len(data)
         return data
@@ -268,7 +268,7 @@ def _unpack(archive: BinaryIO, destination: Path, limit_bytes: int, limit_member
             meter.allow(0)
             # tarfile would keep every header in memory
             tar.members.clear()  # type: ignore[attr-defined]  # public, but typeshed lacks it
-    while source.read(_CHUNK_BYTES):  # to the end, where the checksum is
+    while meter.read(_CHUNK_BYTES):  # to the end, where the checksum is
         pass
     extraction.make_links()
 
