@@ -47,7 +47,7 @@ check: $(READY) ## Check format, lint, types and which part may import which
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/mypy examples benchmarks
+	@MYPYPATH=examples/digits $(BIN)/mypy examples benchmarks
 	@$(BIN)/lint-imports
 
 format: $(READY) ## Put the source into the one format and mend what ruff can mend

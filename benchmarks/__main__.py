@@ -1,0 +1,47 @@
+"""Runs the benchmarks: all of them, or those that are named.
+
+python -m benchmarks [imports install engine jobs endpoints channels objects quickstart]
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.figures import Figure, machine, table, write
+
+AREAS = (
+    "imports",
+    "install",
+    "engine",
+    "jobs",
+    "endpoints",
+    "channels",
+    "objects",
+    "quickstart",
+)
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    """Measures, prints the table, writes the JSON; 1 if a bound was missed or not measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("areas", nargs="*", metavar="AREA", help=f"of {', '.join(AREAS)}")
+    areas = parser.parse_args().areas or AREAS
+    unknown = set(areas) - set(AREAS)
+    if unknown:
+        parser.error(f"unknown area `{min(unknown)}`; there are {', '.join(AREAS)}")
+    figures: list[Figure] = []
+    for area in areas:
+        print(f"measuring {area} ...", file=sys.stderr, flush=True)
+        figures += import_module(f"benchmarks.{area}").measure()
+    about = machine()
+    print(f"\n{about['processor']}, {about['cores']} cores, {about['memory_mib']} MiB,", end=" ")
+    print(f"Linux {about['kernel']}, Python {about['python']}\n")
+    print(table(figures))
+    print(f"\nwritten to {write(figures, RESULTS)}")
+    return 1 if any(figure.must is not None and not figure.holds for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""How long a job waits for 1 GiB of training data that lies in the local S3."""
+
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+
+from benchmarks.figures import RUNS, Figure
+from benchmarks.local_engine import running_engine
+
+_GIB = 2**30
+
+
+def measure() -> list[Figure]:
+    """Takes the engine's own record: how long the job was in the status `Downloading`."""
+    from intermodal.pytorch import PyTorch
+
+    samples = []
+    with running_engine() as session, tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
+        data.mkdir()
+        with (data / "one.bin").open("wb") as file:
+            file.truncate(_GIB)
+        code = Path(folder, "code")
+        code.mkdir()
+        # The job itself proves that it sees all of the data.
+        (code / "see.py").write_text(
+            "import os, pathlib\n"
+            "file = pathlib.Path(os.environ['SM_CHANNEL_TRAIN'], 'one.bin')\n"
+            f"assert file.stat().st_size == {_GIB}\n"
+        )
+        uri = session.upload_data(str(data), key_prefix="bench/channel")
+        for _ in range(RUNS):
+            estimator = PyTorch(
+                entry_point="see.py",
+                source_dir=str(code),
+                role="arn:aws:iam::123456789012:role/bench",
+                framework_version="2.13.0",
+                instance_count=1,
+                instance_type="ml.m5.xlarge",
+                sagemaker_session=session,
+            )
+            with contextlib.redirect_stdout(io.StringIO()):
+                estimator.fit({"train": uri})
+            samples.append(_downloading_s(session, estimator.latest_training_job.name))
+    return [Figure("staging a 1 GiB channel", "s", 0.1, samples)]
+
+
+def _downloading_s(session, job_name: str) -> float:  # type: ignore[no-untyped-def]
+    job = session.sagemaker_client.describe_training_job(TrainingJobName=job_name)
+    step = next(one for one in job["SecondaryStatusTransitions"] if one["Status"] == "Downloading")
+    return float((step["EndTime"] - step["StartTime"]).total_seconds())
