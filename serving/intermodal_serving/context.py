@@ -1,0 +1,144 @@
+"""What a handler may learn about its request, and say about its response.
+
+The method names are those of the vendor's `context` argument (the Java model server's
+`mms.context.Context`), so that handlers written for it run unchanged; every index argument is
+ignored, since a context stands for one request.
+"""
+
+import re
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\r\n]*")
+_REQUEST_ID = re.compile(rb"[0-9A-Za-z_.-]{1,128}")
+# These belong to the connection, not to the handler.
+_RESERVED = frozenset({"connection", "content-length", "transfer-encoding", "date"})
+
+
+class Context:
+    """One request as its handlers see it.
+
+    Args:
+        system_properties: `model_dir`, `gpu_id` and what else describes the container.
+        raw_headers: the request's header lines, names in lower case; empty while the model loads.
+    """
+
+    __slots__ = (
+        "_headers",
+        "_raw_headers",
+        "_request_id",
+        "_response_headers",
+        "_status",
+        "system_properties",
+    )
+
+    def __init__(
+        self, system_properties: dict[str, Any], raw_headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        self.system_properties = system_properties
+        self._raw_headers = raw_headers
+        self._headers: dict[str, str] | None = None
+        self._request_id: str | None = None
+        self._response_headers: dict[str, str] = {}
+        self._status = 200
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The request's headers, names in lower case."""
+        if self._headers is None:
+            self._headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in self._raw_headers
+            }
+        return self._headers
+
+    @property
+    def request_id(self) -> str:
+        """The id that the log and an error answer carry: the client's, else a new one."""
+        if self._request_id is None:
+            self._request_id = self._find_request_id() or uuid.uuid4().hex
+        return self._request_id
+
+    @property
+    def custom_attributes(self) -> str | None:
+        """`X-Amzn-SageMaker-Custom-Attributes` of the request."""
+        return self.headers.get("x-amzn-sagemaker-custom-attributes")
+
+    @property
+    def inference_id(self) -> str | None:
+        """`X-Amzn-SageMaker-Inference-Id` of the request."""
+        return self.headers.get("x-amzn-sagemaker-inference-id")
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that a successful answer will have."""
+        return self._status
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """Headers that the answer will have, names in lower case."""
+        return self._response_headers
+
+    @property
+    def request_processor(self) -> "list[Context]":
+        """The vendor's way to the headers: `context.request_processor[0]`."""
+        return [self]
+
+    def get_request_id(self, idx: int = 0) -> str:  # noqa: ARG002 - the vendor's signature
+        """The request's id."""
+        return self.request_id
+
+    def get_request_header(self, idx: int, key: str) -> str | None:  # noqa: ARG002 - as above
+        """One header of the request, its name in any case."""
+        return self.headers.get(key.lower())
+
+    def get_all_request_header(self, idx: int = 0) -> dict[str, str]:  # noqa: ARG002 - as above
+        """All headers of the request, names in lower case."""
+        return dict(self.headers)
+
+    def get_request_properties(self) -> dict[str, str]:
+        """All headers of the request, names in lower case."""
+        return dict(self.headers)
+
+    def get_request_property(self, key: str) -> str | None:
+        """One header of the request, its name in any case."""
+        return self.headers.get(key.lower())
+
+    def set_response_header(self, idx: int, key: str, value: str) -> None:  # noqa: ARG002 - as above
+        """Set one header of the answer.
+
+        Raises:
+            ValueError: the name or the value cannot stand in an HTTP header.
+        """
+        self.set_header(key, value)
+
+    def set_response_content_type(self, idx: int, value: str) -> None:  # noqa: ARG002 - as above
+        """Set the answer's content type."""
+        self.set_header("content-type", value)
+
+    def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:  # noqa: ARG002 - as above
+        """Set the answer's HTTP status, 200 to 599."""
+        if not 200 <= code <= 599:
+            raise ValueError(f"the response status is {code!r}; it must be 200 to 599")
+        self._status = int(code)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Set one header of the answer.
+
+        Raises:
+            ValueError: the name or the value cannot stand in an HTTP header.
+        """
+        key = name.lower()
+        if not _TOKEN.fullmatch(key) or key in _RESERVED:
+            raise ValueError(f"{name!r} is no response header that a handler may set")
+        if not isinstance(value, str) or not _VALUE.fullmatch(value):
+            raise ValueError(f"the value of the response header `{name}` is not one line of text")
+        value.encode("latin-1")
+        self._response_headers[key] = value
+
+    def _find_request_id(self) -> str | None:
+        for name, value in self._raw_headers:
+            if name in {b"x-amzn-requestid", b"x-request-id"} and _REQUEST_ID.fullmatch(value):
+                return value.decode("ascii")
+        return None

@@ -1,0 +1,191 @@
+"""The environment variables that `serve` reads, their defaults and their limits.
+
+No other module reads the environment. The names are the vendor's where the vendor has one
+(https://github.com/aws/sagemaker-inference-toolkit, `parameters.py`).
+"""
+
+import logging
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from intermodal_contract import env
+from intermodal_contract.serving_http import INVOCATION_TIMEOUT_S, MAX_PAYLOAD_BYTES, PORT
+from intermodal_contract.training_files import ML_ROOT
+from intermodal_serving.errors import SettingError
+
+T = TypeVar("T")
+
+MAX_REQUEST_SIZE = "SAGEMAKER_MAX_REQUEST_SIZE"
+MAX_PAYLOAD_IN_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
+ALLOW_PICKLE = "SAGEMAKER_ALLOW_PICKLE"
+NUM_CPUS = "SAGEMAKER_NUM_CPUS"
+PREDICT_THREADS = "INTERMODAL_PREDICT_THREADS"
+
+MIB = 2**20
+UNLIMITED_PAYLOAD_BYTES = 2**30
+"""What `SAGEMAKER_MAX_PAYLOAD_IN_MB=0` stands for: the 1 GB of an asynchronous invocation."""
+
+MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this container serves.
+
+    Attributes:
+        base_dir: the folder that stands for `/opt/ml` (`SAGEMAKER_BASE_DIR`).
+        host: the address to listen on (`SAGEMAKER_BIND_TO_HOST`).
+        port: the port to listen on; 0 takes a free one (`SAGEMAKER_BIND_TO_PORT`).
+        safe_port_range: first and last port that the container may use besides its own
+            (`SAGEMAKER_SAFE_PORT_RANGE`).
+        program: the user's file; None: `inference.py` if there is one (`SAGEMAKER_PROGRAM`).
+        submit_directory: where that file lies; None: `code/` in the model
+            (`SAGEMAKER_SUBMIT_DIRECTORY`).
+        log_level: a level of the logging module (`SAGEMAKER_CONTAINER_LOG_LEVEL`).
+        timeout_s: how long one invocation may take (`SAGEMAKER_MODEL_SERVER_TIMEOUT`).
+        max_request_bytes: the largest body that is read (`SAGEMAKER_MAX_REQUEST_SIZE` in bytes,
+            else `SAGEMAKER_MAX_PAYLOAD_IN_MB` as batch transform sets it).
+        allow_pickle: load models whose loading runs code (`SAGEMAKER_ALLOW_PICKLE`).
+        default_accept: the response's content type when the client names none
+            (`SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT`).
+        predict_threads: how many predictions run at once; models are not assumed to be
+            thread-safe (`INTERMODAL_PREDICT_THREADS`).
+        cpus: cores that this container may use (`SAGEMAKER_NUM_CPUS`, else what the kernel grants).
+    """
+
+    base_dir: Path = ML_ROOT
+    host: str = "0.0.0.0"  # noqa: S104 - the contract: a container listens on all its addresses
+    port: int = PORT
+    safe_port_range: tuple[int, int] | None = None
+    program: str | None = None
+    submit_directory: str | None = None
+    log_level: int = logging.INFO
+    timeout_s: float = INVOCATION_TIMEOUT_S
+    max_request_bytes: int = MAX_PAYLOAD_BYTES
+    allow_pickle: bool = False
+    default_accept: str = "application/json"
+    predict_threads: int = 1
+    cpus: int = 1
+
+    @property
+    def model_dir(self) -> Path:
+        """The folder that `model.tar.gz` was unpacked into."""
+        return self.base_dir / "model"
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that an environment asks for; an empty value counts as none.
+
+    Raises:
+        SettingError: names the variable whose value cannot be used.
+    """
+
+    def read(name: str, parse: Callable[[str], T], default: T) -> T:
+        text = environment.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise SettingError(f"`{name}` is `{text}`, but {error}") from None
+
+    payload_limit = read(MAX_PAYLOAD_IN_MB, _payload_limit, MAX_PAYLOAD_BYTES)
+    return Settings(
+        base_dir=read(env.BASE_DIR, _absolute_folder, ML_ROOT),
+        host=read(env.BIND_TO_HOST, str, "0.0.0.0"),  # noqa: S104 - as above
+        port=read(env.BIND_TO_PORT, _port, PORT),
+        safe_port_range=read(env.SAFE_PORT_RANGE, _port_range, None),
+        program=read(env.PROGRAM, str, None),
+        submit_directory=read(env.SUBMIT_DIRECTORY, str, None),
+        log_level=read(env.CONTAINER_LOG_LEVEL, _log_level, logging.INFO),
+        timeout_s=read(env.MODEL_SERVER_TIMEOUT, _seconds, INVOCATION_TIMEOUT_S),
+        max_request_bytes=read(MAX_REQUEST_SIZE, _positive, payload_limit),
+        allow_pickle=read(ALLOW_PICKLE, _boolean, False),
+        default_accept=read(env.DEFAULT_INVOCATIONS_ACCEPT, str.lower, "application/json"),
+        predict_threads=read(PREDICT_THREADS, _positive, 1),
+        cpus=read(NUM_CPUS, _positive, available_cpus()),
+    )
+
+
+def available_cpus() -> int:
+    """Cores that the kernel grants: the affinity mask, cut by the control group's quota."""
+    granted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        limit = math.ceil(int(quota) / int(period))
+    except (OSError, ValueError, ZeroDivisionError):
+        return granted or 1
+    return max(1, min(granted or 1, limit))
+
+
+def _absolute_folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError("it must be an absolute path")
+    return path
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("it must be a whole number")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    number = _whole(text)
+    if number < 1:
+        raise ValueError("it must be at least 1")
+    return number
+
+
+def _port(text: str) -> int:
+    number = _whole(text)
+    if number > MAX_PORT:
+        raise ValueError(f"a port is at most {MAX_PORT}")
+    return number
+
+
+def _port_range(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    if not dash:
+        raise ValueError("it must be two ports with a dash between, such as `7000-7100`")
+    ports = _port(first.strip()), _port(last.strip())
+    if ports[0] > ports[1]:
+        raise ValueError("its first port is above its last")
+    return ports
+
+
+def _log_level(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    level = logging.getLevelNamesMapping().get(text.upper())
+    if level is None:
+        raise ValueError("it must be a number such as `20` or a name such as `INFO`")
+    return level
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it must be a number of seconds") from None
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("it must be a number of seconds above 0")
+    return number
+
+
+def _payload_limit(text: str) -> int:
+    # CreateTransformJob: `MaxPayloadInMB` 0 streams any size through.
+    return _whole(text) * MIB or UNLIMITED_PAYLOAD_BYTES
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() in {"1", "true", "yes"}:
+        return True
+    if text.lower() in {"0", "false", "no"}:
+        return False
+    raise ValueError("it must be `true` or `false`")
