@@ -1,6 +1,6 @@
 """Errors that travel to the client as AWS's own.
 
-    ServiceError            what an operation raises: code, message, HTTP status
+ServiceError            what an operation raises: code, message, HTTP status
 """
 
 from collections.abc import Mapping

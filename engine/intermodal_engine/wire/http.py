@@ -1,4 +1,4 @@
-"""Requests and responses as the engine passes them around: what HTTP carried, nothing of AWS yet."""
+"""Requests and responses as the engine passes them around: what HTTP carried, nothing of AWS."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field

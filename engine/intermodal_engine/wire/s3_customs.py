@@ -1,0 +1,107 @@
+"""What S3 does in its own way and the model does not say: root elements, error bodies, statuses,
+and headers that belong to the framing of a body.
+"""
+
+import base64
+
+from intermodal_engine.wire.errors import ServiceError
+from intermodal_engine.wire.http import HttpRequest, HttpResponse
+from intermodal_engine.wire.xml_body import DECLARATION, escape
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+ROOTS = {
+    "CompleteMultipartUpload": "CompleteMultipartUploadResult",
+    "CreateMultipartUpload": "InitiateMultipartUploadResult",
+    "DeleteObjects": "DeleteResult",
+    "GetBucketAcl": "AccessControlPolicy",
+    "GetBucketLocation": "LocationConstraint",
+    "GetBucketTagging": "Tagging",
+    "GetBucketVersioning": "VersioningConfiguration",
+    "GetObjectAcl": "AccessControlPolicy",
+    "GetObjectAttributes": "GetObjectAttributesResponse",
+    "GetObjectTagging": "Tagging",
+    "ListBuckets": "ListAllMyBucketsResult",
+    "ListMultipartUploads": "ListMultipartUploadsResult",
+    "ListObjectVersions": "ListVersionsResult",
+    "ListObjects": "ListBucketResult",
+    "ListObjectsV2": "ListBucketResult",
+    "ListParts": "ListPartsResult",
+}
+"""Root elements of results, where they are not called like the output's shape."""
+
+STATUSES = {
+    "AccessDenied": 403,
+    "BucketAlreadyExists": 409,
+    "BucketAlreadyOwnedByYou": 409,
+    "BucketNotEmpty": 409,
+    "ConditionalRequestConflict": 409,
+    "InternalError": 500,
+    "InvalidAccessKeyId": 403,
+    "InvalidRange": 416,
+    "MethodNotAllowed": 405,
+    "MissingContentLength": 411,
+    "NoSuchBucket": 404,
+    "NoSuchBucketPolicy": 404,
+    "NoSuchCORSConfiguration": 404,
+    "NoSuchKey": 404,
+    "NoSuchLifecycleConfiguration": 404,
+    "NoSuchTagSet": 404,
+    "NoSuchUpload": 404,
+    "NoSuchVersion": 404,
+    "NoSuchWebsiteConfiguration": 404,
+    "NotFound": 404,
+    "NotImplemented": 501,
+    "NotModified": 304,
+    "ObjectLockConfigurationNotFoundError": 404,
+    "OperationAborted": 409,
+    "PreconditionFailed": 412,
+    "RequestTimeTooSkewed": 403,
+    "ServerSideEncryptionConfigurationNotFoundError": 404,
+    "ServiceUnavailable": 503,
+    "SignatureDoesNotMatch": 403,
+    "SlowDown": 503,
+}
+"""Statuses of codes that the model does not list; any other is 400."""
+
+
+def request_id_headers(request_id: str) -> list[tuple[str, str]]:
+    """The two identifiers that every S3 response carries."""
+    return [("x-amz-request-id", request_id), ("x-amz-id-2", _host_id(request_id))]
+
+
+def error(error: ServiceError, status: int, request_id: str, request: HttpRequest) -> HttpResponse:
+    """An error as S3 puts it; 304 has no body."""
+    headers = request_id_headers(request_id)
+    if status == 304:
+        return HttpResponse(status, headers)
+    resource = {} if "Resource" in error.fields else {"Resource": request.path}
+    parts = {
+        "Code": error.code,
+        "Message": error.message,
+        **error.fields,
+        **resource,
+        "RequestId": request_id,
+        "HostId": _host_id(request_id),
+    }
+    inner = "".join(
+        f"<{name}>{escape(str(value))}</{name}>"
+        for name, value in parts.items()
+        if value is not None
+    )
+    headers.append(("Content-Type", "application/xml"))
+    return HttpResponse(status, headers, f"{DECLARATION}<Error>{inner}</Error>".encode())
+
+
+def without_framing(request: HttpRequest, header: str, text: str | None) -> str | None:
+    """A header as it is without the framing `aws-chunked`, which is not part of the object."""
+    if header == "content-length":
+        return request.headers.get("x-amz-decoded-content-length", text)
+    if header == "content-encoding" and text is not None:
+        kept = [one for one in map(str.strip, text.split(",")) if one not in ("", "aws-chunked")]
+        return ", ".join(kept) or None
+    return text
+
+
+def _host_id(request_id: str) -> str:
+    return base64.b64encode(request_id.encode()).decode("ascii")
