@@ -42,6 +42,47 @@ MIGRATIONS: list[str] = [
         PRIMARY KEY (arn, key)
     ) WITHOUT ROWID;
     """,
+    # 2: objects (store/objects/)
+    """
+    CREATE TABLE s3_buckets (
+        bucket TEXT PRIMARY KEY,
+        created_at REAL NOT NULL,
+        region TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE s3_objects (
+        bucket TEXT NOT NULL,
+        key TEXT NOT NULL,
+        inode INTEGER NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        etag TEXT NOT NULL,
+        details TEXT NOT NULL,
+        PRIMARY KEY (bucket, key, inode, size_bytes, mtime_ns)
+    ) WITHOUT ROWID;
+    CREATE TABLE s3_uploads (
+        upload_id TEXT PRIMARY KEY,
+        bucket TEXT NOT NULL,
+        key TEXT NOT NULL,
+        initiated_at REAL NOT NULL,
+        boot_id TEXT NOT NULL,
+        slot_bytes INTEGER,
+        algorithm TEXT,
+        checksum_type TEXT,
+        details TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX s3_uploads_by_key ON s3_uploads (bucket, key, upload_id);
+    CREATE TABLE s3_parts (
+        upload_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        file TEXT NOT NULL,
+        offset_bytes INTEGER NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        etag TEXT NOT NULL,
+        checksums TEXT NOT NULL,
+        modified_at REAL NOT NULL,
+        PRIMARY KEY (upload_id, number)
+    ) WITHOUT ROWID;
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 
