@@ -40,6 +40,8 @@ class Call:
         account_id: the engine's account.
         access_key_id: who signed.
         headers: the request's HTTP headers, names in lower case.
+        role: name of the IAM role that the signer acts under.
+        session: name of that role's session: `engine`, or `SageMaker` for a job's credentials.
     """
 
     backends: Backends
@@ -48,12 +50,14 @@ class Call:
     account_id: str
     access_key_id: str
     headers: dict[str, str]
+    role: str = "intermodal-local"
+    session: str = "engine"
 
 
 Parameters = dict[str, Any]
-Operation = (
-    Callable[[Call, Parameters], Parameters] | Callable[[Call, Parameters], Awaitable[Parameters]]
-)
+PlainOperation = Callable[[Call, Parameters], Parameters]
+StreamingOperation = Callable[[Call, Parameters], Awaitable[Parameters]]
+Operation = PlainOperation | StreamingOperation
 """An operation: parameters in, result out, both shaped as botocore's model says.
 
 A plain function runs in a worker thread; a coroutine function runs on the event loop and is needed

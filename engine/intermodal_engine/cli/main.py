@@ -1,0 +1,145 @@
+"""What can be asked on the command line, and how what went wrong becomes a message and a code."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_engine.cli.output import print_error
+from intermodal_engine.settings import DEFAULT_PORT, Settings, default_home
+
+EXIT_OK = 0
+EXIT_USER_ERROR = 1
+EXIT_UNAVAILABLE = 3
+DISTRIBUTION = "intermodal-engine"
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class UnavailableError(IntermodalError):
+    """What the command needs does not answer: no engine runs, or it hangs."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+
+    Returns:
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code = _command(options.command)(options)
+        sys.stdout.flush()
+    except UnavailableError as error:
+        print_error(error)
+        return EXIT_UNAVAILABLE
+    except IntermodalError as error:
+        print_error(error)
+        return EXIT_USER_ERROR
+    except BrokenPipeError:  # `intermodal logs … | head`
+        sys.stderr.close()
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """The settings of the home that a command is about."""
+    return Settings(home=Path(options.home).absolute() if options.home else default_home())
+
+
+def _command(name: str) -> Command:
+    """Imports a command's module when it is needed, and only that."""
+    match name:
+        case "up":
+            from intermodal_engine.cli.up import up as command
+        case "down":
+            from intermodal_engine.cli.down import down as command
+        case "status":
+            from intermodal_engine.cli.status import status as command
+        case "env":
+            from intermodal_engine.cli.environment import env as command
+        case "exec":
+            from intermodal_engine.cli.environment import exec_ as command
+        case _:
+            raise AssertionError(name)
+    return command
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"intermodal {version(DISTRIBUTION)}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="intermodal", description="AWS on one machine for machine-learning jobs"
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument(
+            "--home",
+            metavar="DIR",
+            help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
+        )
+        return command
+
+    _add_up(add("up", "start the engine"))
+    add("down", "stop the engine; its jobs and endpoints keep running")
+    _add_json(add("status", "show the engine"))
+    _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
+    _add_exec(add("exec", "run a command with the environment that `env` prints"))
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="TCP port on loopback; 0 takes any free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--driver",
+        choices=("auto", "process", "docker", "fake"),
+        default="auto",
+        metavar="{auto,process,docker}",
+        help="what runs the instances (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--detach", action="store_true", help="return as soon as the engine answers"
+    )
+    parser.add_argument("--ready-descriptor", type=int, help=argparse.SUPPRESS)
+
+
+def _add_env(parser: argparse.ArgumentParser) -> None:
+    form = parser.add_mutually_exclusive_group()
+    _add_json(form)  # type: ignore[arg-type]  # a group takes arguments as a parser does
+    form.add_argument("--unset", action="store_true", help="print the lines that undo it")
+
+
+def _add_exec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD", help="what to run")
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no TCP port (0 to 65535)")
+    return port

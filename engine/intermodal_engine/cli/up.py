@@ -1,0 +1,102 @@
+"""`intermodal up`: the engine in the foreground, or detached."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_engine.cli.main import EXIT_OK, UnavailableError, settings_of
+from intermodal_engine.cli.output import print_note
+from intermodal_engine.home import EngineState, is_locked, prepare, read_state
+from intermodal_engine.settings import Settings
+
+_START_TIMEOUT_S = 60.0
+
+
+def up(options: argparse.Namespace) -> int:
+    """Starts the engine."""
+    settings = replace(settings_of(options), port=options.port, driver=options.driver)
+    prepare(settings)
+    if options.detach:
+        return _detached(settings)
+    return _foreground(settings, options.ready_descriptor)
+
+
+def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
+    from intermodal_engine import app
+
+    def tell(state: EngineState) -> None:
+        if ready_descriptor is None:
+            print(state.endpoint_url, flush=True)
+            print_note('hint: `eval "$(intermodal env)"` points AWS clients at it; Ctrl-C stops it')
+        else:
+            _report(ready_descriptor, asdict(state))
+
+    try:
+        app.run(settings, tell)
+    except IntermodalError as error:
+        if ready_descriptor is not None:
+            _report(ready_descriptor, {"error": error.message, "hint": error.hint})
+        raise
+    return EXIT_OK
+
+
+def _detached(settings: Settings) -> int:
+    """Starts the engine as a process of its own and waits until that says it is ready."""
+    if is_locked(settings.home):
+        return _running_already(settings)
+    read_end, write_end = os.pipe()
+    with settings.engine_log.open("ab") as log:
+        process = subprocess.Popen(
+            [*_argv(settings), "--ready-descriptor", str(write_end)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(write_end,),
+            start_new_session=True,
+        )
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        report = json.loads(pipe.readline() or "null")
+    if report is None:
+        raise UnavailableError(
+            f"the engine ended at once with exit code {process.wait()}",
+            hint=f"`{settings.engine_log}` says why",
+        )
+    if "error" in report:
+        raise IntermodalError(report["error"], hint=report["hint"])
+    print(report["endpoint_url"])
+    return EXIT_OK
+
+
+def _running_already(settings: Settings) -> int:
+    state = read_state(settings)
+    if state is None:
+        raise UnavailableError(
+            f"another engine is just starting or stopping on `{settings.home}`",
+            hint="try again in a moment",
+        )
+    if settings.port not in (0, state.port):
+        print_note(f"the engine runs already, on port {state.port}")
+    print(state.endpoint_url)
+    return EXIT_OK
+
+
+def _argv(settings: Settings) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "intermodal_engine.cli",
+        "up",
+        f"--home={settings.home}",
+        f"--port={settings.port}",
+        f"--driver={settings.driver}",
+    ]
+
+
+def _report(descriptor: int, document: object) -> None:
+    with os.fdopen(descriptor, "w") as pipe:
+        pipe.write(json.dumps(document) + "\n")

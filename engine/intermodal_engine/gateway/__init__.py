@@ -1,0 +1,1 @@
+"""The one HTTP entrance: from bytes on a socket to an operation, and back."""

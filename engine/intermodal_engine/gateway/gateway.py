@@ -1,0 +1,172 @@
+"""The life of a request, from the socket to the operation and back; `Gateway._answer` lists it."""
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import cast
+
+from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
+from intermodal_engine.gateway.origin import Origins
+from intermodal_engine.identity import Caller, KeyRing
+from intermodal_engine.services.call import (
+    Backends,
+    Call,
+    Operation,
+    PlainOperation,
+    StreamingOperation,
+)
+from intermodal_engine.wire import sigv4
+from intermodal_engine.wire.errors import ServiceError
+from intermodal_engine.wire.http import HttpRequest, HttpResponse
+from intermodal_engine.wire.parse import parse
+from intermodal_engine.wire.route import Route, needs_body, resolve
+from intermodal_engine.wire.serialize import serialize, serialize_error
+from intermodal_engine.wire.validate import validate
+
+HEALTH_PATH = "/_intermodal/health"
+# The largest request of the control plane that AWS takes is far smaller; what is larger than this
+# has its body streamed.
+BODY_LIMIT_BYTES = 16 << 20
+WORKERS = 16
+
+_log = logging.getLogger(__name__)
+
+Operations = Callable[[str, str], Operation]
+"""Service name and operation name to the operation. Raises ServiceError where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Signer:
+    caller: Caller
+    proof: sigv4.Identity
+
+
+class Gateway:
+    """The ASGI application.
+
+    Args:
+        keys: who may call.
+        operations: finds operations.
+        backends: what operations work on.
+        health: what the health answer tells besides status and pid.
+    """
+
+    def __init__(
+        self,
+        keys: KeyRing,
+        operations: Operations,
+        backends: Backends,
+        health: Mapping[str, object] | None = None,
+    ) -> None:
+        self.origins = Origins()
+        self._keys = keys
+        self._operations = operations
+        self._backends = backends
+        self._health = health or {}
+        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="operation")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        exchange = Exchange(scope, receive, send)
+        request_id = str(uuid.uuid4())
+        await exchange.answer(await self._answer(exchange, request_id))
+
+    def close(self) -> None:
+        """Lets go of the worker threads; the operations under way end first."""
+        self._workers.shutdown()
+
+    async def _answer(self, exchange: Exchange, request_id: str) -> HttpResponse:
+        request = exchange.request
+        route: Route | None = None
+        try:
+            self.origins.check(request)
+            if request.path == HEALTH_PATH:
+                return self._answer_health(request_id)
+            signer = self._verify(request)
+            body_check = signer.proof.body
+            if needs_body(request, signer.proof.signing_name):
+                request.body = body_check.check(await exchange.read(BODY_LIMIT_BYTES))
+            route = resolve(request, signer.proof.signing_name)
+            operation = self._operations(route.service_name, route.operation_name)
+            call = self._call(request, request_id, signer)
+            if inspect.iscoroutinefunction(operation) and route.streams_input:
+                request.stream = body_check.wrap(exchange.stream())
+            elif not request.body:
+                request.body = body_check.check(await exchange.read(BODY_LIMIT_BYTES))
+            if inspect.iscoroutinefunction(operation):
+                return await _perform_on_loop(operation, call, route, request)
+            work = _Work(cast("PlainOperation", operation), call, route, request)
+            return await asyncio.get_running_loop().run_in_executor(self._workers, work.perform)
+        except ServiceError as error:
+            return serialize_error(route, error, request_id, request)
+        except Exception:  # noqa: BLE001 - the request boundary
+            _log.exception("request %s: %s %s", request_id, request.method, request.path)
+            return serialize_error(route, _internal_failure(request_id), request_id, request)
+
+    def _answer_health(self, request_id: str) -> HttpResponse:
+        body = json.dumps({"status": "ok", "pid": os.getpid(), **self._health}).encode()
+        headers = [("Content-Type", "application/json"), ("x-amzn-RequestId", request_id)]
+        return HttpResponse(200, headers, body)
+
+    def _verify(self, request: HttpRequest) -> _Signer:
+        """Checks the signature of all but the body; the result checks that as it is read."""
+        found: list[Caller] = []
+
+        def lookup(access_key_id: str) -> sigv4.Credentials | None:
+            caller = self._keys.caller(access_key_id, request.headers, request.query)
+            if caller is None:
+                return None
+            found.append(caller)
+            return caller.credentials
+
+        proof = sigv4.verify(request, lookup, self._backends.clock.now())
+        return _Signer(found[-1], proof)
+
+    def _call(self, request: HttpRequest, request_id: str, signer: _Signer) -> Call:
+        return Call(
+            backends=self._backends,
+            request_id=request_id,
+            region=signer.proof.region,
+            account_id=self._backends.settings.account_id,
+            access_key_id=signer.proof.access_key_id,
+            headers=request.headers,
+            role=signer.caller.role,
+            session=signer.caller.session,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a worker thread does, so that neither large documents nor the disk hold others up."""
+
+    operation: PlainOperation
+    call: Call
+    route: Route
+    request: HttpRequest
+
+    def perform(self) -> HttpResponse:
+        parameters = parse(self.route, self.request)
+        validate(self.route, parameters)
+        return serialize(self.route, self.operation(self.call, parameters), self.call.request_id)
+
+
+async def _perform_on_loop(
+    operation: StreamingOperation, call: Call, route: Route, request: HttpRequest
+) -> HttpResponse:
+    parameters = parse(route, request)
+    validate(route, parameters)
+    return serialize(route, await operation(call, parameters), call.request_id)
+
+
+def _internal_failure(request_id: str) -> ServiceError:
+    return ServiceError(
+        "InternalFailure",
+        f"the engine failed on this request; its log says why under `{request_id}`",
+        status=500,
+    )

@@ -1,0 +1,101 @@
+"""The HTTP server under the gateway: sockets, keep-alive, and an end that finishes what began.
+
+uvicorn with uvloop and httptools does the work; this module says how it is set and how it stops.
+"""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable, Generator
+from typing import Any
+
+import uvicorn
+
+from intermodal_contract.errors import IntermodalError
+
+# AWS clients keep idle connections for about a minute; theirs must end first, or a request
+# crosses the server's close on the wire.
+KEEP_ALIVE_S = 75
+SHUTDOWN_GRACE_S = 10
+_BACKLOG = 1024
+
+
+class PortBusyError(IntermodalError):
+    """Another program listens on the port."""
+
+
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """Opens the listening socket.
+
+    Args:
+        port: 0 lets the kernel choose.
+        host: address to listen on.
+
+    Raises:
+        PortBusyError: another program listens there.
+        IntermodalError: the port cannot be had for another reason.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortBusyError(
+                f"port {port} is in use by another program, perhaps an engine with another home "
+                f"(`ss -ltnp 'sport = :{port}'` names it)",
+                hint="choose another port with `--port N`; `--port 0` takes any that is free",
+            ) from error
+        raise IntermodalError(
+            f"port {port} cannot be opened: {error.strerror}",
+            hint="choose a port above 1023 with `--port N`",
+        ) from error
+    return listener
+
+
+class Server(uvicorn.Server):
+    """Serves an ASGI application until SIGTERM or SIGINT.
+
+    Args:
+        application: the ASGI application.
+        on_ready: called on the event loop once requests are answered.
+    """
+
+    def __init__(self, application: Any, on_ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                loop="uvloop",
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
+            )
+        )
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Starts to listen."""
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stops at a signal without raising it again, so that the caller can tidy up."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        yield
+
+    def stop(self) -> None:
+        """Ends the server: no new connections, requests under way get `SHUTDOWN_GRACE_S`."""
+        self.should_exit = True

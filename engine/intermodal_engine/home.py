@@ -1,0 +1,160 @@
+"""The home folder of an engine: who runs on it, and how others find that engine.
+
+One engine at a time holds a lock on `engine.lock`. The kernel lets go of it when the process ends,
+however it ends, so an `engine.json` that a killed engine left behind is known to be stale.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_engine.settings import Settings
+
+# A reader holds the lock for microseconds while it looks whether an engine does.
+_LOCK_PATIENCE_S = 0.25
+
+
+class AlreadyRunningError(IntermodalError):
+    """Another engine runs on this home."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What `engine.json` tells about a running engine.
+
+    Attributes:
+        pid: its process.
+        port: TCP port on loopback.
+        endpoint_url: for `AWS_ENDPOINT_URL`.
+        home: its home folder.
+        version: version of intermodal.
+        started_at: epoch seconds.
+    """
+
+    pid: int
+    port: int
+    endpoint_url: str
+    home: str
+    version: str
+    started_at: float
+
+
+def prepare(settings: Settings) -> None:
+    """Makes the home folder, readable by its owner only.
+
+    Raises:
+        IntermodalError: it cannot be made or written to.
+    """
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.home.chmod(0o700)
+        settings.logs_folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise IntermodalError(
+            f"the home folder `{settings.home}` cannot be used: {error.strerror}",
+            hint="choose another one with `--home DIR` or `INTERMODAL_HOME`",
+        ) from error
+
+
+@contextlib.contextmanager
+def locked(home: Path) -> Iterator[None]:
+    """Holds the engine's lock on a home.
+
+    Raises:
+        AlreadyRunningError: another engine holds it.
+    """
+    descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _lock_within(descriptor, _LOCK_PATIENCE_S):
+            raise AlreadyRunningError(
+                f"an engine runs already on `{home}`", hint="stop it with `intermodal down`"
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_locked(home: Path) -> bool:
+    """Whether an engine runs, or starts, on this home."""
+    try:
+        descriptor = os.open(_lock_file(home), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def wait_until_free(home: Path, timeout_s: float) -> bool:
+    """Waits until no engine runs on this home.
+
+    Returns:
+        Whether that came true within `timeout_s`.
+    """
+    try:
+        descriptor = os.open(_lock_file(home), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        return _lock_within(descriptor, timeout_s)
+    finally:
+        os.close(descriptor)
+
+
+def read_state(settings: Settings) -> EngineState | None:
+    """The running engine's state; None if none runs (a stale file counts for nothing)."""
+    if not is_locked(settings.home):
+        return None
+    try:
+        return EngineState(**json.loads(settings.state_file.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+@contextlib.contextmanager
+def announced(settings: Settings, state: EngineState) -> Iterator[None]:
+    """Tells others of a running engine, by `engine.json`, as long as it runs."""
+    write_private(settings.state_file, json.dumps(asdict(state), indent=2) + "\n")
+    try:
+        yield
+    finally:
+        settings.state_file.unlink(missing_ok=True)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner can read; others see all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _lock_file(home: Path) -> Path:
+    return home / "engine.lock"
+
+
+def _lock_within(descriptor: int, timeout_s: float) -> bool:
+    """Takes the lock exclusively. The kernel offers no lock with a time-out, hence the retries."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True

@@ -1,0 +1,351 @@
+"""HTTP/1.1 to one instance: connections that are kept, one exchange at a time on each.
+
+Written on httptools' parser, because the router stands in the way of every invocation and a
+general HTTP client costs several times what is needed here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import httptools
+
+from intermodal_engine.router.answer import IncomingAnswer
+from intermodal_engine.router.errors import (
+    AnswerTimeoutError,
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidAnswerError,
+    RouterError,
+)
+
+CONNECT_TIMEOUT_S = 5.0
+# How much of an answer may wait for a slow client before the instance is made to wait.
+_HIGH_WATER_BYTES = 512 << 10
+_IDLE_LIMIT = 64
+_JOINED_BYTES = 64 << 10
+
+Body = bytes | AsyncIterator[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an instance answered.
+
+    Attributes:
+        status: HTTP status code.
+        headers: names in lower case; repeated ones joined with `,`.
+        body: whole, or a stream that must be read to its end or closed.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: "bytes | AnswerStream"
+
+
+class AnswerStream:
+    """The chunks of a long answer. Read it to its end or close it.
+
+    Args:
+        connection: where it comes from; nobody else reads there meanwhile.
+    """
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+
+    def __aiter__(self) -> "AnswerStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next chunk.
+
+        Raises:
+            ConnectionLostError: it ended too early.
+            AnswerTimeoutError: the time was up.
+            InvalidAnswerError: what came is not HTTP.
+        """
+        chunk = await self._connection.next_chunk()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def aclose(self) -> None:
+        """Lets go of it; what has not been read is dropped, with the connection."""
+        self._connection.end()
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Has a function called once, when it was read, closed, or failed."""
+        self._connection.on_end = callback
+
+
+class ConnectionPool:
+    """The connections to one address.
+
+    Args:
+        host: an IP address.
+        port: TCP port.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._idle: list[Connection] = []
+
+    async def acquire(self, *, fresh: bool = False) -> "Connection":
+        """A connection that nobody else uses.
+
+        Args:
+            fresh: never one that carried a request before.
+
+        Raises:
+            ConnectFailedError: there is none to be had.
+        """
+        while self._idle and not fresh:
+            connection = self._idle.pop()
+            if connection.is_reusable:
+                return connection
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(
+                    lambda: Connection(self._release), self._host, self._port
+                )
+        except (OSError, TimeoutError) as error:
+            raise ConnectFailedError(
+                f"{self._host}:{self._port}: {error or 'no answer'}"
+            ) from error
+        return connection
+
+    def close(self) -> None:
+        """Closes what is idle."""
+        while self._idle:
+            self._idle.pop().abort()
+
+    def _release(self, connection: "Connection") -> None:
+        if len(self._idle) < _IDLE_LIMIT:
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One connection. `exchange` is called for one request after the other, never for two at once.
+
+    Args:
+        on_idle: called when it can carry another request.
+    """
+
+    def __init__(self, on_idle: Callable[["Connection"], None]) -> None:
+        self.on_end: Callable[[], None] | None = None
+        self._on_idle = on_idle
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._uses = 0
+        self._may_write = asyncio.Event()
+        self._may_write.set()
+        self._incoming = IncomingAnswer()
+        self._head_came: asyncio.Future[None] = self._loop.create_future()
+        self._more_came: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: RouterError | None = None
+        self._is_paused = False
+        self._is_sent = False
+        self._has_ended = True
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it is still open."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    def abort(self) -> None:
+        """Closes it at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def exchange(self, head: bytes, body: Body, timeout_s: float) -> Answer:
+        """Sends a request and returns its answer.
+
+        Args:
+            head: request line and headers, with the empty line at their end, see `request_head`.
+            body: bytes, or chunks that make up the length that the head names.
+            timeout_s: for everything until the answer's last byte.
+
+        Raises:
+            ConnectFailedError: it ended before anything was sent.
+            ConnectionLostError: it ended before the answer's head, or a whole short answer, came.
+            AnswerTimeoutError: the time was up.
+            InvalidAnswerError: what came is not HTTP.
+        """
+        self._begin(timeout_s)
+        incoming = self._incoming
+        try:
+            await self._write(head, body)
+            await self._head_came
+            while incoming.is_short and not incoming.is_complete:
+                await self._until_more()
+        except BaseException:
+            self.end()
+            raise
+        if not incoming.is_complete:
+            return Answer(incoming.status, incoming.headers, AnswerStream(self))
+        whole = incoming.take_all()
+        self.end()
+        return Answer(incoming.status, incoming.headers, whole)
+
+    async def next_chunk(self) -> bytes:
+        """The answer's next part; empty after the last one.
+
+        Raises:
+            RouterError: as `exchange` does.
+        """
+        incoming = self._incoming
+        while not incoming.chunks:
+            if incoming.is_complete:
+                self.end()
+                return b""
+            if self._is_paused and self._transport is not None:
+                self._is_paused = False
+                self._transport.resume_reading()
+            await self._until_more()
+        return incoming.take()
+
+    def end(self) -> None:
+        """Ends the exchange: keeps the connection if it is as good as new, else closes it."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.on_end is not None:
+            callback, self.on_end = self.on_end, None
+            callback()
+        if self._is_sent and self._incoming.is_clean and self.is_reusable:
+            self._on_idle(self)
+        else:
+            self.abort()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keeps the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser, then wakes who waits."""
+        incoming = self._incoming
+        try:
+            incoming.feed(data)
+        except httptools.HttpParserError as error:
+            self._fail(InvalidAnswerError(f"the instance's answer is not HTTP: {error}"))
+            self.abort()
+            return
+        self._wake()
+        if incoming.unread_bytes > _HIGH_WATER_BYTES and self._transport and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """The instance closes; `connection_lost` follows."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ends an answer that lasts until the close; anything else unfinished has failed."""
+        self._transport = None
+        self._may_write.set()
+        incoming = self._incoming
+        if incoming.lasts_until_close and exc is None:
+            incoming.is_complete = True
+            self._wake()
+        elif not incoming.is_complete:
+            self._fail(
+                ConnectionLostError(
+                    f"the instance closed the connection: {exc or 'end of stream'}",
+                    is_stale=self._uses > 1 and not incoming.has_begun,
+                )
+            )
+
+    def pause_writing(self) -> None:
+        """The instance reads more slowly than the client sends."""
+        self._may_write.clear()
+
+    def resume_writing(self) -> None:
+        """The instance has caught up."""
+        self._may_write.set()
+
+    # Ours.
+
+    def _begin(self, timeout_s: float) -> None:
+        self._uses += 1
+        self._incoming = IncomingAnswer()
+        self._head_came = self._loop.create_future()
+        self._more_came = None
+        self._failure = None
+        self._is_paused = self._is_sent = self._has_ended = False
+        self._timer = self._loop.call_later(timeout_s, self._on_timeout)
+
+    async def _write(self, head: bytes, body: Body) -> None:
+        transport = self._transport
+        if transport is None:
+            raise ConnectFailedError("the connection was closed before it was used")
+        if not isinstance(body, bytes):
+            transport.write(head)
+            await self._write_stream(body)
+        elif len(body) < _JOINED_BYTES:
+            transport.write(head + body)
+            self._is_sent = True
+        else:
+            transport.write(head)
+            transport.write(body)
+            self._is_sent = True
+
+    async def _write_stream(self, body: AsyncIterator[bytes]) -> None:
+        async for chunk in body:
+            if self._transport is None or self._head_came.done():  # lost, or refused half-way
+                return
+            self._transport.write(chunk)
+            await self._may_write.wait()
+        self._is_sent = True
+
+    def _on_timeout(self) -> None:
+        self._fail(AnswerTimeoutError("the instance did not answer in time"))
+        self.abort()
+
+    def _fail(self, failure: RouterError) -> None:
+        if self._failure is None:
+            self._failure = failure
+        if not self._head_came.done():
+            self._head_came.set_exception(failure)
+            self._head_came.exception()  # whoever awaits it gets it; nobody awaits an idle one's
+        self._wake()
+        if self._incoming.is_head_complete and not self._incoming.is_short:
+            self.end()  # a stream that perhaps nobody is reading
+
+    def _wake(self) -> None:
+        if self._incoming.is_head_complete and not self._head_came.done():
+            self._head_came.set_result(None)
+        if self._more_came is not None and not self._more_came.done():
+            self._more_came.set_result(None)
+
+    async def _until_more(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._more_came = self._loop.create_future()
+        await self._more_came
+
+
+def request_head(
+    method: str, path: str, host: str, headers: Mapping[str, str], content_length: int
+) -> bytes:
+    """A request's first line and headers.
+
+    Args:
+        method: upper case.
+        path: as it shall be sent.
+        host: for the `Host` header.
+        headers: names and values without line breaks.
+        content_length: of the body, in bytes.
+    """
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines.append(f"Content-Length: {content_length}\r\n\r\n")
+    return "\r\n".join(lines).encode("latin-1")

@@ -1,0 +1,125 @@
+"""What the router knows of one instance, and which of several gets the next request."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from intermodal_engine.router.connection import ConnectionPool
+
+
+class Health(StrEnum):
+    """STARTING until the first good `/ping`; then HEALTHY and UNHEALTHY as pings say."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An instance of an endpoint, as the router is told of it.
+
+    Attributes:
+        backend_id: unique over all endpoints.
+        endpoint: the endpoint's name.
+        variant: the production variant's name.
+        generation: number of the deployment; traffic goes to one of them at a time.
+        zone: failure domain, for example `us-east-1a`.
+        host: IP address.
+        port: TCP port.
+    """
+
+    backend_id: str
+    endpoint: str
+    variant: str
+    generation: int
+    zone: str
+    host: str
+    port: int
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A backend and how it is.
+
+    Attributes:
+        backend: what the router was told.
+        pool: connections to it.
+        health: what pings say.
+        failures: pings in a row that failed.
+        is_suspect: a connection to it failed since the last good ping.
+        is_draining: gets no new requests.
+        in_flight: requests under way.
+        last_used: number of the last request that it got; 0 for none.
+    """
+
+    backend: Backend
+    pool: ConnectionPool
+    health: Health = Health.STARTING
+    failures: int = 0
+    is_suspect: bool = False
+    is_draining: bool = False
+    in_flight: int = 0
+    last_used: int = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it may get requests."""
+        return self.health is Health.HEALTHY and not self.is_draining
+
+
+@dataclass(slots=True)
+class Direction:
+    """Where an endpoint's traffic goes.
+
+    Attributes:
+        generation: the deployment that gets it.
+        weights: by variant.
+        credits: what each variant has saved up, see `choose_variant`.
+    """
+
+    generation: int
+    weights: dict[str, float]
+    credits: dict[str, float] = field(default_factory=dict)
+
+
+def choose_variant(direction: Direction, available: Collection[str]) -> str:
+    """Picks a variant by weight, evenly interleaved (smooth weighted round robin).
+
+    Args:
+        direction: its credits change.
+        available: variants with an instance that may get the request; at least one.
+    """
+    weights = {name: max(direction.weights.get(name, 0.0), 0.0) for name in available}
+    total = sum(weights.values())
+    if total == 0:
+        weights, total = dict.fromkeys(available, 1.0), float(len(available))
+    for name, weight in weights.items():
+        direction.credits[name] = direction.credits.get(name, 0.0) + weight
+    chosen = max(weights, key=lambda name: (direction.credits[name], name))
+    direction.credits[chosen] -= total
+    return chosen
+
+
+def choose_instance(candidates: Iterable[Watched], avoided_zones: Collection[str]) -> Watched:
+    """Picks the instance with the fewest requests under way; on a tie, the longest unused zone.
+
+    Args:
+        candidates: ready ones, at least one.
+        avoided_zones: where an earlier attempt failed.
+    """
+    ready = list(candidates)
+    zone_used: dict[str, int] = {}
+    for one in ready:
+        zone = one.backend.zone
+        zone_used[zone] = max(zone_used.get(zone, 0), one.last_used)
+    return min(
+        ready,
+        key=lambda one: (
+            one.is_suspect,
+            one.backend.zone in avoided_zones,
+            one.in_flight,
+            zone_used[one.backend.zone],
+            one.last_used,
+        ),
+    )

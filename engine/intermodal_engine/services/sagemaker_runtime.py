@@ -1,0 +1,187 @@
+"""SageMaker Runtime: invocations, streamed both ways between the client and an instance.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from intermodal_engine.router.router import (
+    AnswerTimeoutError,
+    ConnectFailedError,
+    ConnectionLostError,
+    InvalidAnswerError,
+    Invocation,
+    InvocationResult,
+    NoHealthyInstanceError,
+    UnknownEndpointError,
+    UnknownVariantError,
+)
+from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.wire.errors import ServiceError
+
+BODY_LIMIT_BYTES = 25 << 20
+# A body up to this size is read before it is sent, so that it can be sent to another instance.
+REPLAYABLE_BYTES = 1 << 20
+_ERROR_TEXT_LIMIT_BYTES = 64 << 10
+
+# AWS strips every other header on both ways.
+_REQUEST_HEADERS = {
+    "ContentType": "Content-Type",
+    "Accept": "Accept",
+    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
+    "TargetModel": "X-Amzn-SageMaker-Target-Model",
+    "TargetContainerHostname": "X-Amzn-SageMaker-Target-Container-Hostname",
+    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
+    "EnableExplanations": "X-Amzn-SageMaker-Enable-Explanations",
+    "SessionId": "X-Amzn-SageMaker-Session-Id",
+    "PrefixAwareId": "X-Amzn-SageMaker-Prefix-Aware-Id",
+}
+_ANSWER_HEADERS = {
+    "ContentType": "content-type",
+    "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
+    "NewSessionId": "x-amzn-sagemaker-new-session-id",
+    "ClosedSessionId": "x-amzn-sagemaker-closed-session-id",
+}
+
+
+async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
+    """Sends a request to one of the endpoint's instances and hands its answer back."""
+    endpoint = parameters["EndpointName"]
+    invocation = Invocation(
+        path="/invocations",
+        headers={
+            header: parameters[member]
+            for member, header in _REQUEST_HEADERS.items()
+            if parameters.get(member) is not None
+        },
+        body=await _body(call, parameters["Body"]),
+        content_length=_content_length(call),
+        target_variant=parameters.get("TargetVariant"),
+    )
+    try:
+        result = await call.backends.router.invoke(endpoint, invocation)
+    except UnknownEndpointError:
+        raise _not_found(call, endpoint) from None
+    except UnknownVariantError as error:
+        raise ServiceError(
+            "ValidationError", f"Variant {error} not found for endpoint {endpoint}."
+        ) from None
+    except AnswerTimeoutError:
+        raise _model_error(
+            call,
+            endpoint,
+            0,
+            "Your invocation timed out while waiting for a response from container primary. Review "
+            "the latency metrics for each container in Amazon CloudWatch, resolve the issue, and "
+            "try again.",
+        ) from None
+    except InvalidAnswerError as error:
+        raise _model_error(call, endpoint, 0, str(error)) from None
+    except (NoHealthyInstanceError, ConnectFailedError, ConnectionLostError) as error:
+        raise _unavailable(endpoint, error) from None
+    if result.status >= 400:
+        text = await _text(result)
+        raise _model_error(call, endpoint, result.status, text)
+    return {
+        "Body": result.body,
+        "InvokedProductionVariant": result.variant,
+        **{
+            member: result.headers[header]
+            for member, header in _ANSWER_HEADERS.items()
+            if header in result.headers
+        },
+    }
+
+
+OPERATIONS: dict[str, Operation] = {"InvokeEndpoint": invoke_endpoint}
+
+
+async def _body(call: Call, body: bytes | AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes]:
+    """The whole body where it is short, else the stream, which ends with an error past the limit.
+
+    Raises:
+        ServiceError: the client says already that it is too long.
+    """
+    length = _content_length(call)
+    if length is not None and length > BODY_LIMIT_BYTES:
+        raise _too_long()
+    if isinstance(body, bytes):
+        return body
+    limited = _limited(body)
+    if length is not None and length > REPLAYABLE_BYTES:
+        return limited
+    return b"".join([chunk async for chunk in limited])
+
+
+async def _limited(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size_bytes = 0
+    async for chunk in body:
+        size_bytes += len(chunk)
+        if size_bytes > BODY_LIMIT_BYTES:
+            raise _too_long()
+        yield chunk
+
+
+def _content_length(call: Call) -> int | None:
+    """The payload's length; unknown where chunks are signed one by one (`aws-chunked`)."""
+    if "x-amz-decoded-content-length" in call.headers:
+        return int(call.headers["x-amz-decoded-content-length"])
+    length = call.headers.get("content-length")
+    return int(length) if length is not None else None
+
+
+async def _text(result: InvocationResult) -> str:
+    """What a failed answer says, as far as it goes into an error."""
+    if isinstance(result.body, bytes):
+        return result.body[:_ERROR_TEXT_LIMIT_BYTES].decode("utf-8", "replace")
+    text = b""
+    async for chunk in result.body:
+        text += chunk[: _ERROR_TEXT_LIMIT_BYTES - len(text)]
+    return text.decode("utf-8", "replace")
+
+
+def _not_found(call: Call, endpoint: str) -> ServiceError:
+    return ServiceError(
+        "ValidationError", f"Endpoint {endpoint} of account {call.account_id} not found."
+    )
+
+
+def _too_long() -> ServiceError:
+    return ServiceError(
+        "ValidationError",
+        "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must "
+        f"have length less than or equal to {BODY_LIMIT_BYTES}",
+    )
+
+
+def _unavailable(endpoint: str, error: Exception) -> ServiceError:
+    """AWS's clients send a request again after this one."""
+    if isinstance(error, NoHealthyInstanceError):
+        why = "none of its instances is healthy"
+    elif isinstance(error, ConnectFailedError):
+        why = f"its instances cannot be connected to ({error})"
+    else:
+        why = f"the instance that had the request is gone ({error})"
+    return ServiceError(
+        "ServiceUnavailable",
+        f"The service is unavailable. Try your call again. Endpoint `{endpoint}`: {why}.",
+    )
+
+
+def _model_error(call: Call, endpoint: str, status: int, text: str) -> ServiceError:
+    """The container's own failure, in AWS's words up to where its log is."""
+    side = "client" if 400 <= status < 500 else "server"
+    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    fields: dict[str, Any] = {
+        "OriginalStatusCode": status,
+        "OriginalMessage": text,
+        "LogStreamArn": f"arn:aws:logs:{call.region}:{call.account_id}:log-group:{group}",
+    }
+    return ServiceError(
+        "ModelError",
+        f'Received {side} error ({status}) from primary with message "{text}". See the log '
+        f"group {group} in account {call.account_id} (`intermodal logs {endpoint}`) for more "
+        "information.",
+        fields=fields,
+    )

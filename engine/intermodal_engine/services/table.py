@@ -1,0 +1,30 @@
+"""Which operations the engine serves: service names as botocore's, to their operations."""
+
+from collections.abc import Mapping
+
+from intermodal_engine.services import iam, sagemaker_runtime, sts
+from intermodal_engine.services.call import Operation
+from intermodal_engine.wire.errors import ServiceError
+
+TABLE: dict[str, Mapping[str, Operation]] = {
+    "iam": iam.OPERATIONS,
+    "sagemaker-runtime": sagemaker_runtime.OPERATIONS,
+    "sts": sts.OPERATIONS,
+}
+
+
+def find_operation(service_name: str, operation_name: str) -> Operation:
+    """The function that serves an operation.
+
+    Raises:
+        ServiceError: `NotImplementedException`, naming the operation.
+    """
+    operation = TABLE.get(service_name, {}).get(operation_name)
+    if operation is None:
+        raise ServiceError(
+            "NotImplementedException",
+            f"intermodal's engine does not serve `{service_name}.{operation_name}` yet. It served "
+            "nothing and changed nothing; call AWS itself for it.",
+            status=501,
+        )
+    return operation
