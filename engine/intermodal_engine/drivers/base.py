@@ -40,14 +40,14 @@ class InstanceSpec:
         instance_id: unique for ever, for example `training-job/NAME/algo-1/0`.
         host: the instance's host name, for example `algo-1`.
         hosts: all host names of the group, this one among them; each must resolve.
-        network: name of the group's network; instances of one network reach each other by host name.
+        network: name of the group's network; its instances reach each other by host name.
         folder: the instance's own folder on the host; the driver keeps its records here
             (plan, exit record, layers). Made by the caller, empty at first start.
         ml: the host's folder that becomes `/opt/ml`.
         image: image name as in the request.
         command: argument vector in the container: `("train",)`, `("serve",)`, or an entry point.
-        environment: the job's whole environment besides what the driver adds (PATH, HOME, and, where
-            `/opt/ml` had to be re-rooted, the variables that say so). Nothing of the engine's own
+        environment: the job's whole environment besides what the driver adds (PATH, HOME, and,
+            where `/opt/ml` had to be re-rooted, the variables that say so). Nothing of the engine's own
             environment is inherited.
         mounts: further folders, below `/opt/ml` as a rule.
         log: file that gets the output, a line `<epoch ms> <text>` per line written (appended).

@@ -1,0 +1,78 @@
+"""Finds out what the kernel allows, by doing it."""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
+from intermodal_engine.drivers.isolation import Isolation, make_layers, mount_steps
+from intermodal_engine.drivers.records import InstanceFolder, PlanRecord
+from intermodal_engine.drivers.spawn import spawn_supervisor
+from intermodal_engine.drivers.supervision import processes
+from intermodal_engine.drivers.supervision.plan import SupervisorPlan
+
+
+def allowed_isolation(folder: Path) -> Isolation:
+    """The best level of which a whole start, all mounts included, succeeds in `folder`."""
+    levels = [Isolation.USER_NAMESPACES]
+    if os.geteuid() == 0:
+        levels.insert(0, Isolation.NAMESPACES)
+    folder.mkdir(parents=True, exist_ok=True)
+    for level in levels:
+        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
+            if rehearse(level, Path(scratch)) == "started":
+                return level
+    return Isolation.NONE
+
+
+def rehearse(level: Isolation, scratch: Path) -> str:
+    """Starts a program that does nothing; `started`, or why it could not be."""
+    records = InstanceFolder(scratch)
+    source = scratch / "source"
+    for path in (source, scratch / "ml", records.home):
+        path.mkdir()
+    records.hosts_file.write_text("127.0.0.1 localhost\n")
+    spec = InstanceSpec(
+        instance_id="rehearsal",
+        host="algo-1",
+        hosts=("algo-1",),
+        network="rehearsal",
+        folder=scratch,
+        ml=scratch / "ml",
+        image="",
+        command=(sys.executable, "-I", "-S", "-c", ""),
+        environment={},
+        log=scratch / "log",
+        mounts=(Mount(source, "/opt/ml/input/data/view", MountMode.VIEW),),
+    )
+    steps = mount_steps(spec, records.hosts_file, records.layers)
+    make_layers(steps)
+    is_mapped = level is Isolation.USER_NAMESPACES
+    supervisor = SupervisorPlan(
+        boot_id=processes.boot_id(),
+        argv=list(spec.command),
+        environment={},
+        directory=str(records.home),
+        log=str(spec.log),
+        namespaces=level.flags,
+        user_map=[os.geteuid(), os.getegid()] if is_mapped else None,
+        host_name=spec.host,
+        has_network_fd=False,
+        steps=steps,
+        copies=[],
+        stop_grace_s=0.0,
+        max_runtime_s=None,
+    )
+    plan_fd = records.write_plan(
+        PlanRecord(
+            instance_id="rehearsal", network="", marker="", addresses={}, supervisor=supervisor
+        )
+    )
+    alive_fd = records.lock_alive()
+    if alive_fd is None:
+        raise RuntimeError(f"{scratch} is in use")
+    spawned = spawn_supervisor(scratch, plan_fd, alive_fd, "rehearsal", None)
+    os.waitid(os.P_PIDFD, spawned.pidfd, os.WEXITED)
+    os.close(spawned.pidfd)
+    return spawned.outcome
