@@ -47,8 +47,8 @@ class InstanceSpec:
         image: image name as in the request.
         command: argument vector in the container: `("train",)`, `("serve",)`, or an entry point.
         environment: the job's whole environment besides what the driver adds (PATH, HOME, and,
-            where `/opt/ml` had to be re-rooted, the variables that say so). Nothing of the engine's own
-            environment is inherited.
+            where `/opt/ml` had to be re-rooted, the variables that say so). Nothing of the
+            engine's own environment is inherited.
         mounts: further folders, below `/opt/ml` as a rule.
         log: file that gets the output, a line `<epoch ms> <text>` per line written (appended).
         ports: container ports that the engine must reach, for example `(8080,)`.
