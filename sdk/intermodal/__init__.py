@@ -1,3 +1,59 @@
-"""A thin SDK for training and serving in containers, on AWS or on the local engine."""
+"""A thin SDK for training and serving in containers, on AWS or on the local engine.
+
+The names are those of the vendor's SDK v2. Everything below is loaded when it is first used,
+and boto3 when a session first needs a client.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from intermodal import image_uris as image_uris
+    from intermodal.estimator import Estimator as Estimator
+    from intermodal.inputs import TrainingInput as TrainingInput
+    from intermodal.local import LocalSession as LocalSession
+    from intermodal.model import Model as Model
+    from intermodal.predictor import Predictor as Predictor
+    from intermodal.session import Session as Session
+    from intermodal.session import get_execution_role as get_execution_role
+
+_HOMES = {
+    "Estimator": "estimator",
+    "LocalSession": "local",
+    "Model": "model",
+    "Predictor": "predictor",
+    "Session": "session",
+    "TrainingInput": "inputs",
+    "get_execution_role": "session",
+}
+_MODULES = frozenset(
+    {
+        "deserializers",
+        "errors",
+        "estimator",
+        "image_uris",
+        "inputs",
+        "local",
+        "model",
+        "mxnet",
+        "predictor",
+        "pytorch",
+        "serializers",
+        "session",
+    }
+)
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(f"intermodal.{_HOMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"intermodal.{name}")
+    raise AttributeError(f"module 'intermodal' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES, *_MODULES})

@@ -1,0 +1,87 @@
+"""boto3 clients, made once and when first needed: a service model takes up to 0.2 s to load."""
+
+import threading
+from functools import cached_property
+from typing import Any
+
+from intermodal import __version__
+
+RUNTIME_READ_TIMEOUT_S = 80
+
+
+class Clients:
+    """The clients of one session.
+
+    Args:
+        boto_session: a `boto3.Session`; boto3's default one where `None`.
+        endpoint_url: where all services are found; boto3's own resolution where `None`.
+        given: clients to be used instead of new ones, by service name.
+    """
+
+    def __init__(self, boto_session: Any, endpoint_url: str | None, given: dict[str, Any]) -> None:
+        self.endpoint_url = endpoint_url
+        self._given_session = boto_session
+        self._clients = {name: client for name, client in given.items() if client is not None}
+        # boto3 sessions make clients in one thread at a time.
+        self._lock = threading.RLock()
+
+    @cached_property
+    def boto_session(self) -> Any:
+        """The `boto3.Session`."""
+        if self._given_session is not None:
+            return self._given_session
+        import boto3
+
+        return boto3.Session()
+
+    @property
+    def boto_region_name(self) -> str:
+        """The region, as in `us-west-2`.
+
+        Raises:
+            ValueError: boto3 knows no region.
+        """
+        region = self.boto_session.region_name
+        if not region:
+            raise ValueError(
+                "no AWS region is configured\n"
+                "hint: set AWS_DEFAULT_REGION, or run `aws configure`; "
+                "for the local engine use LocalSession()"
+            )
+        return str(region)
+
+    def client(self, service: str) -> Any:
+        """The one boto3 client of that service."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self.boto_session.client(
+                    service,
+                    region_name=self.boto_region_name,
+                    endpoint_url=self.endpoint_url,
+                    config=_config(service),
+                )
+            return self._clients[service]
+
+    @property
+    def sagemaker_client(self) -> Any:
+        """The control plane."""
+        return self.client("sagemaker")
+
+    @property
+    def sagemaker_runtime_client(self) -> Any:
+        """Invocations."""
+        return self.client("sagemaker-runtime")
+
+
+def _config(service: str) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        user_agent_extra=f"intermodal/{__version__}",
+        retries={"mode": "standard", "total_max_attempts": 4},
+    )
+    if service != "sagemaker-runtime":
+        return config
+    # An invocation may change something: what the user's own loop does not repeat, we do not.
+    once = Config(read_timeout=RUNTIME_READ_TIMEOUT_S, retries={"total_max_attempts": 1})
+    return config.merge(once)

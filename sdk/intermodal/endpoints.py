@@ -1,0 +1,184 @@
+"""Models, endpoint configurations and endpoints on the wire; watching one until it serves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from intermodal.clients import Clients
+from intermodal.errors import EndpointFailedError
+from intermodal.live import LiveView
+from intermodal.logs import ENDPOINT_GROUP, LogTail
+from intermodal.polling import Pace, Patience
+from intermodal_contract.statuses import EndpointStatus
+
+_IN_PROGRESS = frozenset(
+    {
+        EndpointStatus.CREATING,
+        EndpointStatus.UPDATING,
+        EndpointStatus.SYSTEM_UPDATING,
+        EndpointStatus.ROLLING_BACK,
+    }
+)
+
+
+class Endpoints(Clients):
+    """What a session does with models and endpoints."""
+
+    def create_model(self, request: Mapping[str, Any]) -> str:
+        """CreateModel with exactly these parameters; returns the model's name."""
+        self.sagemaker_client.create_model(**request)
+        return str(request["ModelName"])
+
+    def endpoint_from_production_variants(
+        self,
+        name: str,
+        production_variants: Sequence[Mapping[str, Any]],
+        tags: Sequence[Mapping[str, str]] | None = None,
+        kms_key: str | None = None,
+        wait: bool = True,
+        data_capture_config_dict: Mapping[str, Any] | None = None,
+        async_inference_config_dict: Mapping[str, Any] | None = None,
+        explainer_config_dict: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Create an endpoint configuration and an endpoint, both of that name.
+
+        Raises:
+            EndpointFailedError: it did not come into service, and `wait` was asked for.
+        """
+        optional = {
+            "Tags": tags,
+            "KmsKeyId": kms_key,
+            "DataCaptureConfig": data_capture_config_dict,
+            "AsyncInferenceConfig": async_inference_config_dict,
+            "ExplainerConfig": explainer_config_dict,
+        }
+        self.sagemaker_client.create_endpoint_config(
+            EndpointConfigName=name,
+            ProductionVariants=list(production_variants),
+            **{key: value for key, value in optional.items() if value},
+        )
+        return self.create_endpoint(name, name, tags, wait=wait)
+
+    def create_endpoint(
+        self,
+        endpoint_name: str,
+        config_name: str,
+        tags: Sequence[Mapping[str, str]] | None = None,
+        wait: bool = True,
+    ) -> str:
+        """Create an endpoint of a configuration that exists; returns its name."""
+        self.sagemaker_client.create_endpoint(
+            EndpointName=endpoint_name, EndpointConfigName=config_name, Tags=list(tags or [])
+        )
+        if wait:
+            self.wait_for_endpoint(endpoint_name)
+        return endpoint_name
+
+    def update_endpoint(
+        self, endpoint_name: str, endpoint_config_name: str, wait: bool = True
+    ) -> str:
+        """Move an endpoint to another configuration; returns its name.
+
+        Raises:
+            EndpointFailedError: the service rolled back, and `wait` was asked for.
+        """
+        self.sagemaker_client.update_endpoint(
+            EndpointName=endpoint_name, EndpointConfigName=endpoint_config_name
+        )
+        if wait:
+            description = self.wait_for_endpoint(endpoint_name)
+            if description.get("EndpointConfigName") != endpoint_config_name:
+                raise self._failed(description, "was rolled back")
+        return endpoint_name
+
+    def describe_endpoint(self, endpoint_name: str) -> dict[str, Any]:
+        """DescribeEndpoint."""
+        return dict(self.sagemaker_client.describe_endpoint(EndpointName=endpoint_name))
+
+    def wait_for_endpoint(self, endpoint: str) -> dict[str, Any]:
+        """Wait until the endpoint is in service.
+
+        Returns:
+            Its last description.
+
+        Raises:
+            EndpointFailedError: it is in any other state: the reason, the last log lines.
+            ConnectionLostError: the service was out of reach for long; the endpoint may still come.
+        """
+        view = LiveView()
+        patience = Patience(f"endpoint `{endpoint}`", view.say)
+        pace = Pace()
+        status = ""
+        while True:
+            description = patience.ask(lambda: pace.timed(lambda: self.describe_endpoint(endpoint)))
+            if description["EndpointStatus"] != status:
+                status = description["EndpointStatus"]
+                view.say(f"Endpoint `{endpoint}`: {status} after {pace.elapsed_s:.1f} s")
+            if status not in _IN_PROGRESS:
+                break
+            pace.rest()
+        if status != EndpointStatus.IN_SERVICE:
+            raise self._failed(description, f"is {status}")
+        return description
+
+    def delete_endpoint(self, endpoint_name: str) -> None:
+        """DeleteEndpoint."""
+        self.sagemaker_client.delete_endpoint(EndpointName=endpoint_name)
+
+    def delete_endpoint_config(self, endpoint_config_name: str) -> None:
+        """DeleteEndpointConfig."""
+        self.sagemaker_client.delete_endpoint_config(EndpointConfigName=endpoint_config_name)
+
+    def delete_model(self, model_name: str) -> None:
+        """DeleteModel."""
+        self.sagemaker_client.delete_model(ModelName=model_name)
+
+    def _failed(self, description: Mapping[str, Any], what: str) -> EndpointFailedError:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        name = description["EndpointName"]
+        group = f"{ENDPOINT_GROUP}/{name}"
+        try:
+            lines = LogTail(self.client("logs"), group, "").end()
+        except (BotoCoreError, ClientError):
+            # Who may deploy may not always read logs; the reason matters more.
+            lines = []
+        reason = description.get("FailureReason") or "the service gives no reason"
+        shown = "".join(f"\n  {line.host} | {line.text}" for line in lines)
+        return EndpointFailedError(
+            f"endpoint `{name}` {what}: {reason}" + (f"\nlast log lines:{shown}" if shown else ""),
+            [EndpointStatus.IN_SERVICE],
+            str(description["EndpointStatus"]),
+            hint=f"all of its log: CloudWatch log group `{group}`; "
+            "delete_endpoint() removes what is left of it",
+        )
+
+
+def production_variant(
+    model_name: str,
+    instance_type: str | None = None,
+    initial_instance_count: int | None = None,
+    variant_name: str = "AllTraffic",
+    initial_weight: float = 1,
+    accelerator_type: str | None = None,
+    serverless_inference_config: Mapping[str, Any] | None = None,
+    volume_size: int | None = None,
+    model_data_download_timeout: int | None = None,
+    container_startup_health_check_timeout: int | None = None,
+) -> dict[str, Any]:
+    """One entry of `ProductionVariants`."""
+    variant: dict[str, Any] = {
+        "VariantName": variant_name,
+        "ModelName": model_name,
+        "InitialVariantWeight": initial_weight,
+    }
+    optional = {
+        "InitialInstanceCount": initial_instance_count,
+        "InstanceType": instance_type,
+        "AcceleratorType": accelerator_type,
+        "ServerlessConfig": serverless_inference_config,
+        "VolumeSizeInGB": volume_size,
+        "ModelDataDownloadTimeoutInSeconds": model_data_download_timeout,
+        "ContainerStartupHealthCheckTimeoutInSeconds": container_startup_health_check_timeout,
+    }
+    variant.update({name: value for name, value in optional.items() if value is not None})
+    return variant

@@ -1,0 +1,90 @@
+"""What can go wrong between a notebook and AWS, in words for the person at the keyboard.
+
+    IntermodalError
+    └── SdkError                        the root of everything that this package raises on purpose
+        ├── InvalidArgumentsError       your code: arguments that AWS would refuse, all at once
+        ├── RoleNotFoundError           your configuration: the caller is no role
+        ├── BucketAccessError           your configuration: a bucket that is not yours, or not there
+        ├── MissingDependencyError      your environment: an optional package is needed
+        ├── EngineUnavailableError      the local engine does not run and could not be started
+        ├── ConnectionLostError         the service is out of reach; the job goes on
+        └── UnexpectedStatusError       a job or endpoint ended in a state that was not asked for
+            ├── JobFailedError          a training job failed: its reason, its last log lines
+            └── EndpointFailedError     an endpoint is not in service: its reason, its log
+
+What AWS itself answers (`botocore.exceptions.ClientError`) passes through unchanged.
+"""
+
+from collections.abc import Sequence
+
+from intermodal_contract.errors import IntermodalError
+
+
+class SdkError(IntermodalError):
+    """The root of what this package raises on purpose."""
+
+
+class InvalidArgumentsError(SdkError, ValueError):
+    """Arguments that AWS would refuse, found before anything was sent.
+
+    Args:
+        what: the call that was made, as in `PyTorch.fit`.
+        problems: one sentence a fault, each with the argument's name as the user wrote it.
+    """
+
+    def __init__(self, what: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        super().__init__(f"{what}: {count}, nothing was uploaded or started{lines}")
+
+
+class RoleNotFoundError(SdkError, ValueError):
+    """The caller is no role, so no execution role can be told from it."""
+
+
+class BucketAccessError(SdkError):
+    """A bucket belongs to someone else, or may not be used."""
+
+
+class MissingDependencyError(SdkError, ImportError):
+    """An optional package is needed for what was asked."""
+
+
+class EngineUnavailableError(SdkError):
+    """The local engine does not run and could not be started."""
+
+
+class ConnectionLostError(SdkError):
+    """The service could not be reached for long while a job or endpoint was watched."""
+
+
+class UnexpectedStatusError(SdkError, ValueError):
+    """A job or endpoint ended in a state that was not asked for.
+
+    Args:
+        message: what happened, with the service's own reason.
+        allowed_statuses: the states that would have been fine.
+        actual_status: the state that it is in.
+        hint: where to look next.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        allowed_statuses: Sequence[str],
+        actual_status: str,
+        *,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.allowed_statuses = tuple(allowed_statuses)
+        self.actual_status = actual_status
+
+
+class JobFailedError(UnexpectedStatusError):
+    """A training job failed."""
+
+
+class EndpointFailedError(UnexpectedStatusError):
+    """An endpoint did not come into service."""

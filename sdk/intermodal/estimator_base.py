@@ -1,0 +1,288 @@
+"""What all estimators do: check, upload, start a job, watch it, deploy what comes out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from intermodal.attached import estimator_arguments
+from intermodal.inputs import Channel, Inputs, TrainingInput, channels
+from intermodal.local import LOCAL_INSTANCE_TYPES
+from intermodal.model import Model
+from intermodal.names import base_name_from_image, name_from_base
+from intermodal.session import Session
+from intermodal.source import ARCHIVE_NAME, UploadedCode, code_place, encryption
+from intermodal.training_arguments import TOOLKIT_HYPERPARAMETERS, TrainingArguments
+from intermodal.training_jobs import TrainingJob
+from intermodal.training_request import Job, create_training_job, vpc_config
+from intermodal_contract.channel import parse_s3_uri
+
+_CODE_CHANNEL = "code"
+_ISOLATED_CODE = f"/opt/ml/input/data/{_CODE_CHANNEL}/{ARCHIVE_NAME}"
+
+
+class EstimatorBase(TrainingArguments):
+    """A training job that has yet to run, and what came of it; see `TrainingArguments`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.uploaded_code: UploadedCode | None = None
+        self.latest_training_job: TrainingJob | None = None
+        self.jobs: list[TrainingJob] = []
+
+    def create_model(self, **arguments: Any) -> Model:
+        """The trained model, ready to be deployed."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        inputs: Inputs | None = None,
+        wait: bool = True,
+        logs: Any = True,
+        job_name: str | None = None,
+        experiment_config: Mapping[str, str] | None = None,
+    ) -> None:
+        """Train.
+
+        Args:
+            inputs: an S3 URI, a local path (uploaded first), a `TrainingInput`, or a dictionary
+                of them by channel.
+            wait: until the job has ended.
+            logs: whether status changes and log lines are shown meanwhile.
+            job_name: made from `base_job_name` or the image's name where `None`.
+            experiment_config: as CreateTrainingJob takes it.
+
+        Raises:
+            InvalidArgumentsError: arguments that AWS would refuse; nothing was uploaded or started.
+            JobFailedError: the job failed, and `wait` was asked for.
+        """
+        wanted = self.checked_channels(inputs, job_name)
+        name = job_name or name_from_base(self._base_name())
+        request = create_training_job(self._job(name, wanted, experiment_config), self)
+        self.sagemaker_session.create_training_job(request)
+        self.latest_training_job = TrainingJob(self.sagemaker_session, name)
+        self.jobs.append(self.latest_training_job)
+        if wait:
+            self.latest_training_job.wait(logs=logs)
+
+    def logs(self) -> None:
+        """Print the latest job's log lines, until it has ended."""
+        self.sagemaker_session.logs_for_job(self._latest().name, wait=True)
+
+    def stop(self) -> None:
+        """Ask the latest job to stop."""
+        self._latest().stop()
+
+    @classmethod
+    def attach(
+        cls,
+        training_job_name: str,
+        sagemaker_session: Session | None = None,
+        model_channel_name: str = "model",
+    ) -> Self:
+        """An estimator of a job that was started elsewhere; waits until that job has ended.
+
+        Raises:
+            JobFailedError: the job failed.
+        """
+        session = sagemaker_session or Session()
+        description = session.describe_training_job(training_job_name)
+        arguments = cls._attached_arguments(description)
+        estimator = cls(
+            sagemaker_session=session, model_channel_name=model_channel_name, **arguments
+        )
+        estimator.latest_training_job = TrainingJob(session, training_job_name)
+        estimator.jobs.append(estimator.latest_training_job)
+        estimator.uploaded_code = estimator._code_in_s3()
+        estimator.latest_training_job.wait(logs=True)
+        return estimator
+
+    @classmethod
+    def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        return estimator_arguments(description)
+
+    # Deploying
+
+    @property
+    def model_data(self) -> str:
+        """S3 URI of the trained model.
+
+        Raises:
+            ValueError: the job has not ended, or has left no model.
+        """
+        description = self._latest().describe_ended()
+        artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+        if not artifacts:
+            raise ValueError(
+                f"training job `{description['TrainingJobName']}` is "
+                f"{description['TrainingJobStatus']} and has no model"
+                "\nhint: wait for it with `estimator.latest_training_job.wait()`"
+            )
+        return str(artifacts)
+
+    def deploy(
+        self,
+        initial_instance_count: int | None = None,
+        instance_type: str | None = None,
+        serializer: Any = None,
+        deserializer: Any = None,
+        endpoint_name: str | None = None,
+        wait: bool = True,
+        model_name: str | None = None,
+        kms_key: str | None = None,
+        tags: Any = None,
+        serverless_inference_config: Any = None,
+        data_capture_config: Mapping[str, Any] | None = None,
+        async_inference_config: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Deploy the trained model to an endpoint; see `Model.deploy`.
+
+        Args:
+            initial_instance_count: two or more are spread over Availability Zones.
+            instance_type: as in `ml.m5.xlarge`.
+            serializer: instead of the predictor's own.
+            deserializer: instead of the predictor's own.
+            endpoint_name: made from `base_job_name` or the image's name where `None`.
+            wait: until the endpoint is in service.
+            model_name: the endpoint's name where `None`.
+            kms_key: encrypts the instances' storage.
+            tags: the estimator's own where `None`.
+            serverless_inference_config: instead of instances.
+            data_capture_config: as CreateEndpointConfig takes it.
+            async_inference_config: as CreateEndpointConfig takes it.
+            arguments: of `create_model`, and of `Model.deploy` where it has such a name.
+
+        Returns:
+            A predictor.
+        """
+        default_name = name_from_base(self._base_name())
+        deploying = {name: arguments.pop(name) for name in _DEPLOY_ONLY if name in arguments}
+        model = self.create_model(name=model_name or default_name, **arguments)
+        return model.deploy(
+            initial_instance_count,
+            instance_type,
+            serializer,
+            deserializer,
+            endpoint_name=endpoint_name or default_name,
+            tags=self.tags if tags is None else tags,
+            kms_key=kms_key,
+            wait=wait,
+            serverless_inference_config=serverless_inference_config,
+            data_capture_config=data_capture_config,
+            async_inference_config=async_inference_config,
+            **deploying,
+        )
+
+    def model_arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What every model made from this estimator starts from; what was given wins."""
+        return {
+            "model_data": self.model_data,
+            "role": self.role,
+            "vpc_config": vpc_config(self.subnets, self.security_group_ids),
+            "sagemaker_session": self.sagemaker_session,
+            "enable_network_isolation": self.enable_network_isolation,
+            "model_kms_key": self.output_kms_key,
+            "code_location": self.code_location,
+            "container_log_level": self.container_log_level,
+            **given,
+        }
+
+    # The request
+
+    def _base_name(self) -> str:
+        return self.base_job_name or base_name_from_image(self.training_image_uri())
+
+    def _latest(self) -> TrainingJob:
+        if self.latest_training_job is None:
+            raise ValueError("no training job was started yet; call fit() first")
+        return self.latest_training_job
+
+    def _job(
+        self, name: str, wanted: Sequence[Channel], experiment_config: Mapping[str, str] | None
+    ) -> Job:
+        output_path = self.output_path or self._default_output()
+        staged = [self._uploaded(channel, name) for channel in wanted]
+        self.uploaded_code = self._upload_code(name, output_path)
+        if self.uploaded_code and self.enable_network_isolation:
+            staged += channels({_CODE_CHANNEL: TrainingInput(self.uploaded_code.s3_prefix)})
+        return Job(
+            name=name,
+            image_uri=self.training_image_uri(),
+            role_arn=self.sagemaker_session.expand_role(str(self.role)),
+            output_path=output_path,
+            instance_count=self.instance_count,
+            instance_type=LOCAL_INSTANCE_TYPES.get(self.instance_type or "", self.instance_type),
+            hyperparameters=self._wire_hyperparameters(name, self.uploaded_code),
+            channels=staged,
+            has_metrics=self.wants_metrics(),
+            experiment_config=experiment_config,
+        )
+
+    def _default_output(self) -> str:
+        session = self.sagemaker_session
+        prefix = f"{session.default_bucket_prefix}/" if session.default_bucket_prefix else ""
+        return f"s3://{session.default_bucket()}/{prefix}"
+
+    def _uploaded(self, channel: Channel, job_name: str) -> Channel:
+        if channel.local_path is None:
+            return channel
+        prefix = f"{job_name}/input/{channel.name}"
+        return channel.at(self.sagemaker_session.upload_data(channel.local_path, key_prefix=prefix))
+
+    def _code_in_s3(self) -> UploadedCode | None:
+        code = self.code
+        if code is None or not code.is_in_s3:
+            return None
+        return UploadedCode(str(code.source_dir), code.program)
+
+    def _upload_code(self, job_name: str, output_path: str) -> UploadedCode | None:
+        code = self.code
+        if code is None or code.is_in_s3:
+            return self._code_in_s3()
+        session = self.sagemaker_session
+        place = parse_s3_uri(self.code_location or output_path)
+        prefix = place.key if self.code_location else (session.default_bucket_prefix or "")
+        destination = code_place(place.bucket, prefix, job_name, "source", ARCHIVE_NAME)
+        # The output's key is of no use in another bucket's region or account.
+        is_same = place.bucket == parse_s3_uri(output_path).bucket
+        content = code.archive()
+        session.storage.put(
+            content,
+            destination,
+            {
+                **encryption(self.output_kms_key if is_same else None),
+                **session.owner_of(place.bucket),
+            },
+        )
+        return UploadedCode(str(destination), code.program, content)
+
+    def _wire_hyperparameters(self, job_name: str, code: UploadedCode | None) -> dict[str, str]:
+        """JSON for the training program; plain text for an image that runs no script."""
+        if code is None:
+            return {str(name): str(value) for name, value in self._hyperparameters.items()}
+        values = {
+            **self._hyperparameters,
+            **dict(
+                zip(
+                    TOOLKIT_HYPERPARAMETERS,
+                    (
+                        _ISOLATED_CODE if self.enable_network_isolation else code.s3_prefix,
+                        code.script_name,
+                        self.container_log_level,
+                        job_name,
+                        self.sagemaker_session.boto_region_name,
+                    ),
+                    strict=True,
+                )
+            ),
+            **self.launch_hyperparameters(),
+        }
+        return {str(name): json.dumps(value) for name, value in values.items()}
+
+
+_DEPLOY_ONLY = (
+    "accelerator_type",
+    "volume_size",
+    "model_data_download_timeout",
+    "container_startup_health_check_timeout",
+)

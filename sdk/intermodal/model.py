@@ -1,0 +1,331 @@
+"""A model that can be deployed: an image, an archive in S3, and perhaps code of the user's own."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from intermodal.endpoints import production_variant
+from intermodal.errors import InvalidArgumentsError
+from intermodal.local import LOCAL_INSTANCE_TYPES, session_for
+from intermodal.model_archive import OWN_PROGRAM, ModelArchive, local_archive
+from intermodal.names import base_from_name, base_name_from_image, name_from_base
+from intermodal.predictor import Predictor
+from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
+from intermodal.serverless import ServerlessInferenceConfig
+from intermodal.session import Session
+from intermodal.source import UploadedCode, as_code, code_place, encryption
+from intermodal.training_options import Findings, Tags, check_instance_type, check_job_name
+from intermodal.training_request import tag_list
+from intermodal_contract import env as names_of_environment
+from intermodal_contract.channel import parse_s3_uri
+
+CODE_PATH = "/opt/ml/model/code"
+
+
+class Model:
+    """One model container.
+
+    Args:
+        image_uri: the serving image.
+        model_data: `s3://…/model.tar.gz`, a local one (uploaded), or a `ModelDataSource`.
+        role: what the container runs as; a name or an ARN.
+        predictor_cls: called with the endpoint's name and the session.
+        env: the container's environment.
+        name: the model's name; made from the image's where `None`.
+        vpc_config: `{"Subnets": […], "SecurityGroupIds": […]}`.
+        sagemaker_session: boto3's own resolution where `None`.
+        enable_network_isolation: the container reaches nothing outside.
+        model_kms_key: encrypts a repacked model.
+        image_config: as CreateModel takes it.
+        source_dir: a folder with the inference code; it becomes `code/` in the archive.
+        code_location: S3 prefix for the repacked model; the default bucket where `None`.
+        entry_point: the inference script.
+        container_log_level: of the serving program, as Python's `logging` counts.
+        dependencies: further files and folders for `code/lib/`.
+    """
+
+    def __init__(
+        self,
+        image_uri: str | None = None,
+        model_data: str | Mapping[str, Any] | None = None,
+        role: str | None = None,
+        predictor_cls: Any = Predictor,
+        env: Mapping[str, str] | None = None,
+        name: str | None = None,
+        vpc_config: Mapping[str, Any] | None = None,
+        sagemaker_session: Session | None = None,
+        enable_network_isolation: bool = False,
+        model_kms_key: str | None = None,
+        image_config: Mapping[str, Any] | None = None,
+        source_dir: str | Path | None = None,
+        code_location: str | None = None,
+        entry_point: str | Path | None = None,
+        container_log_level: int = 20,
+        dependencies: Sequence[str | Path] | None = None,
+        **old_names: Any,
+    ) -> None:
+        written = WrittenArguments(old_names, MODEL_NAMES)
+        self.image_uri: str | None = written.take("image_uri", image_uri)
+        refuse_unknown(type(self).__name__, written, ("image_uri",))
+        if self.image_uri and self.image_uri.startswith("s3://"):
+            raise TypeError(
+                f"`image_uri` is {self.image_uri!r}, which is model data: since SDK v2 "
+                "the image comes first; write Model(image_uri=..., model_data=...)"
+            )
+        self.model_data = model_data
+        self.role = role
+        self.predictor_cls = predictor_cls
+        self.env = dict(env or {})
+        self.name = name
+        self.vpc_config = vpc_config
+        self._session = sagemaker_session
+        self._enable_network_isolation = enable_network_isolation
+        self.model_kms_key = model_kms_key
+        self.image_config = image_config
+        self.code_location = code_location
+        self.container_log_level = container_log_level
+        self.code = as_code(entry_point, source_dir, dependencies)
+        self.inherited_code: UploadedCode | None = None
+        self.endpoint_name: str | None = None
+
+    @property
+    def sagemaker_session(self) -> Session:
+        """The session, made when it is first needed."""
+        if self._session is None:
+            self._session = session_for(None, None)
+        return self._session
+
+    @sagemaker_session.setter
+    def sagemaker_session(self, session: Session) -> None:
+        self._session = session
+
+    def enable_network_isolation(self) -> bool:
+        """Whether the container reaches nothing outside."""
+        return self._enable_network_isolation
+
+    def serving_image_uri(self, instance_type: str | None) -> str:  # noqa: ARG002 - frameworks do
+        """The image for that instance type."""
+        return self.image_uri or ""
+
+    def create(self, instance_type: str | None = None, tags: Tags | None = None) -> str:
+        """Upload what must be uploaded and create the model; returns its name.
+
+        Raises:
+            InvalidArgumentsError: arguments that AWS would refuse.
+        """
+        self._check(instance_type)
+        image_uri = self.serving_image_uri(instance_type)
+        self.name = self.name or name_from_base(base_name_from_image(image_uri))
+        request: dict[str, Any] = {
+            "ModelName": self.name,
+            "ExecutionRoleArn": self.sagemaker_session.expand_role(str(self.role)),
+            "PrimaryContainer": self._container(image_uri),
+        }
+        optional = {
+            "VpcConfig": self.vpc_config,
+            "EnableNetworkIsolation": self.enable_network_isolation() or None,
+            "Tags": tag_list(tags),
+        }
+        request.update({key: value for key, value in optional.items() if value})
+        return self.sagemaker_session.create_model(request)
+
+    def deploy(
+        self,
+        initial_instance_count: int | None = None,
+        instance_type: str | None = None,
+        serializer: Any = None,
+        deserializer: Any = None,
+        accelerator_type: str | None = None,
+        endpoint_name: str | None = None,
+        tags: Tags | None = None,
+        kms_key: str | None = None,
+        wait: bool = True,
+        data_capture_config: Mapping[str, Any] | None = None,
+        async_inference_config: Mapping[str, Any] | None = None,
+        serverless_inference_config: ServerlessInferenceConfig | Mapping[str, Any] | None = None,
+        volume_size: int | None = None,
+        model_data_download_timeout: int | None = None,
+        container_startup_health_check_timeout: int | None = None,
+    ) -> Any:
+        """Create model, endpoint configuration and endpoint.
+
+        Args:
+            initial_instance_count: two or more are spread over Availability Zones.
+            instance_type: as in `ml.m5.xlarge`; `local` starts the local engine.
+            serializer: instead of the predictor's own.
+            deserializer: instead of the predictor's own.
+            accelerator_type: an Elastic Inference accelerator.
+            endpoint_name: made from the model's name where `None`.
+            tags: of model, configuration and endpoint.
+            kms_key: encrypts the instances' storage.
+            wait: until the endpoint is in service.
+            data_capture_config: as CreateEndpointConfig takes it.
+            async_inference_config: as CreateEndpointConfig takes it.
+            serverless_inference_config: instead of instances.
+            volume_size: GiB of storage an instance.
+            model_data_download_timeout: seconds.
+            container_startup_health_check_timeout: seconds.
+
+        Returns:
+            What `predictor_cls` makes of the endpoint.
+
+        Raises:
+            InvalidArgumentsError: arguments that AWS would refuse.
+            EndpointFailedError: it did not come into service, and `wait` was asked for.
+        """
+        if self._session is None:
+            self._session = session_for(instance_type, None)
+        serverless = _wire(serverless_inference_config)
+        self._check_deploy(initial_instance_count, instance_type, endpoint_name, serverless)
+        kind = LOCAL_INSTANCE_TYPES.get(instance_type or "", instance_type)
+        model_name = self.create(instance_type, tags)
+        self.endpoint_name = endpoint_name or name_from_base(base_from_name(model_name))
+        variant = production_variant(
+            model_name,
+            None if serverless else kind,
+            None if serverless else initial_instance_count,
+            accelerator_type=accelerator_type,
+            serverless_inference_config=serverless,
+            volume_size=volume_size,
+            model_data_download_timeout=model_data_download_timeout,
+            container_startup_health_check_timeout=container_startup_health_check_timeout,
+        )
+        self.sagemaker_session.endpoint_from_production_variants(
+            self.endpoint_name,
+            [variant],
+            tag_list(tags),
+            kms_key,
+            wait,
+            data_capture_config,
+            async_inference_config,
+        )
+        return self._predictor(serializer, deserializer)
+
+    def delete_model(self) -> None:
+        """Delete the model; the endpoint that serves it stays."""
+        if self.name is None:
+            raise ValueError("this model was not created yet, so there is none to delete")
+        self.sagemaker_session.delete_model(self.name)
+
+    def _predictor(self, serializer: Any, deserializer: Any) -> Any:
+        if self.predictor_cls is None:
+            return None
+        predictor = self.predictor_cls(self.endpoint_name, self.sagemaker_session)
+        if serializer is not None:
+            predictor.serializer = serializer
+        if deserializer is not None:
+            predictor.deserializer = deserializer
+        return predictor
+
+    # The container
+
+    def _container(self, image_uri: str) -> dict[str, Any]:
+        environment = dict(self.env)
+        model_data, program = self._staged_model()
+        environment.update(self._code_environment(program))
+        container: dict[str, Any] = {"Image": image_uri, "Environment": environment}
+        if self.image_config:
+            container["ImageConfig"] = dict(self.image_config)
+        if isinstance(model_data, Mapping):
+            container["ModelDataSource"] = dict(model_data)
+        elif model_data:
+            container["ModelDataUrl"] = model_data
+        return container
+
+    def _code_environment(self, program: str | None) -> dict[str, str]:
+        """What tells the serving program where the code is; nothing without code."""
+        if program is None:
+            return {}
+        return {
+            names_of_environment.PROGRAM: program,
+            names_of_environment.SUBMIT_DIRECTORY: CODE_PATH if program else "",
+            names_of_environment.CONTAINER_LOG_LEVEL: str(self.container_log_level),
+            names_of_environment.REGION: self.sagemaker_session.boto_region_name,
+        }
+
+    def _staged_model(self) -> tuple[str | Mapping[str, Any] | None, str | None]:
+        """Where the model lies once it has its code in it, and that code's script."""
+        data = self.model_data
+        if not isinstance(data, str):
+            return data, None
+        if self.code is not None:
+            with ModelArchive(self.sagemaker_session.storage, data) as archive:
+                archive.add(self.code)
+                return self._upload(archive), self.code.program
+        if self.inherited_code is not None:
+            with ModelArchive(self.sagemaker_session.storage, data) as archive:
+                if archive.has_own_code:
+                    return data, OWN_PROGRAM
+                archive.add_uploaded(self.inherited_code)
+                return self._upload(archive), self.inherited_code.script_name
+        if not data.startswith("s3://"):
+            return self.sagemaker_session.upload_data(
+                local_archive(data), key_prefix=str(self.name)
+            ), None
+        return data, None
+
+    def _upload(self, archive: ModelArchive) -> str:
+        session = self.sagemaker_session
+        if self.code_location:
+            place = parse_s3_uri(self.code_location)
+            bucket, prefix = place.bucket, place.key
+        else:
+            bucket, prefix = session.default_bucket(), session.default_bucket_prefix or ""
+        destination = code_place(bucket, prefix, str(self.name), "model.tar.gz")
+        return archive.upload(
+            destination, {**encryption(self.model_kms_key), **session.owner_of(bucket)}
+        )
+
+    # What AWS would refuse
+
+    def _check(self, instance_type: str | None) -> None:
+        findings = Findings({})
+        if not self.serving_image_uri(instance_type):
+            findings.add("image_uri", "is missing: which serving image?")
+        if not self.role:
+            findings.add("role", "is missing; give a role's name or ARN, or get_execution_role()")
+        if self.name is not None:
+            check_job_name(findings, "name", self.name)
+        if self.code is not None:
+            if not isinstance(self.model_data, str):
+                findings.add(
+                    "model_data", "must be a model.tar.gz, so that the code can be put into it"
+                )
+            findings.problems += self.code.problems()
+        if isinstance(self.model_data, str) and not self.model_data.startswith("s3://"):
+            local_archive(self.model_data)
+        if findings.problems:
+            raise InvalidArgumentsError(type(self).__name__, findings.problems)
+
+    def _check_deploy(
+        self, count: Any, kind: Any, endpoint_name: str | None, serverless: Any
+    ) -> None:
+        findings = Findings({})
+        if serverless is None:
+            if count is None:
+                findings.add("initial_instance_count", "is missing")
+            else:
+                findings.at_least("initial_instance_count", count, 1)
+            if kind is None:
+                findings.add(
+                    "instance_type", "is missing; give for example 'ml.m5.xlarge', or 'local'"
+                )
+            else:
+                check_instance_type(findings, "instance_type", kind)
+        if endpoint_name is not None:
+            check_job_name(findings, "endpoint_name", endpoint_name)
+        if findings.problems:
+            raise InvalidArgumentsError(f"{type(self).__name__}.deploy", findings.problems)
+
+
+class FrameworkModel(Model):
+    """A model in a framework's own serving image, which runs the user's script."""
+
+    def _code_environment(self, program: str | None) -> dict[str, str]:
+        return super()._code_environment(program or "")
+
+
+def _wire(config: ServerlessInferenceConfig | Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if config is None:
+        return None
+    return config.request() if isinstance(config, ServerlessInferenceConfig) else dict(config)

@@ -1,0 +1,195 @@
+"""How `Predictor.predict` turns Python data into a request's body, one class a content type.
+
+numpy is needed for numpy's own format only; what looks like an array is taken by its methods.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from intermodal.errors import MissingDependencyError
+
+
+class BaseSerializer(Protocol):
+    """What every serializer has; write your own with these two names."""
+
+    @property
+    def CONTENT_TYPE(self) -> str:  # noqa: N802 - the vendor's name
+        """The request's content type."""
+        ...
+
+    def serialize(self, data: Any) -> Any:
+        """The request's body: bytes, text, or a file open for reading."""
+        ...
+
+
+class _Typed:
+    """A serializer with a content type that can be overridden."""
+
+    def __init__(self, content_type: str) -> None:
+        self.content_type = content_type
+
+    @property
+    def CONTENT_TYPE(self) -> str:  # noqa: N802 - the vendor's name
+        """The request's content type."""
+        return self.content_type
+
+
+class IdentitySerializer(_Typed):
+    """Bytes, text or an open file, sent as they are."""
+
+    def __init__(self, content_type: str = "application/octet-stream") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> Any:
+        """The data itself."""
+        return data
+
+
+class StringSerializer(_Typed):
+    """Anything, as `str` shows it."""
+
+    def __init__(self, content_type: str = "text/plain") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> str:
+        """The text."""
+        return str(data)
+
+
+class JSONSerializer(_Typed):
+    """JSON; arrays become lists."""
+
+    def __init__(self, content_type: str = "application/json") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> str:
+        """One JSON document."""
+        return _read(data) if hasattr(data, "read") else json.dumps(data, default=_plain)
+
+
+class JSONLinesSerializer(_Typed):
+    """One JSON document a line, of an iterable."""
+
+    def __init__(self, content_type: str = "application/jsonlines") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> str:
+        """The lines; text is taken as it is."""
+        if isinstance(data, str):
+            return data
+        if hasattr(data, "read"):
+            return _read(data)
+        return "\n".join(json.dumps(one, default=_plain) for one in _rows(data))
+
+
+class CSVSerializer(_Typed):
+    """CSV of one row or of several; text and open files are taken as they are."""
+
+    def __init__(self, content_type: str = "text/csv") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> str:
+        """The rows, without a line end after the last."""
+        if hasattr(data, "read"):
+            return _read(data)
+        rows = _rows(data)
+        if not isinstance(rows, str) and any(_is_row(row) for row in rows):
+            return "\n".join(_csv_row(row) for row in rows)
+        return _csv_row(rows)
+
+
+class NumpySerializer(_Typed):
+    """numpy's own format (`.npy`), never with pickles.
+
+    Args:
+        dtype: the arrays' type; their own where `None`.
+        content_type: another content type.
+    """
+
+    def __init__(self, dtype: Any = None, content_type: str = "application/x-npy") -> None:
+        super().__init__(content_type)
+        self.dtype = dtype
+
+    def serialize(self, data: Any) -> bytes:
+        """The array's bytes.
+
+        Raises:
+            ValueError: there is nothing in it.
+            MissingDependencyError: numpy is not installed.
+        """
+        if hasattr(data, "read"):
+            return bytes(data.read())
+        numpy = import_numpy()
+        array = numpy.asarray(data, dtype=self.dtype)
+        if array.size == 0:
+            raise ValueError("an empty array cannot be predicted")
+        buffer = io.BytesIO()
+        numpy.save(buffer, array, allow_pickle=False)
+        return buffer.getvalue()
+
+
+class DataSerializer(_Typed):
+    """The bytes of a file, given by its path, or bytes themselves."""
+
+    def __init__(self, content_type: str = "file-path/raw-bytes") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> bytes:
+        """The bytes."""
+        from pathlib import Path
+
+        return data if isinstance(data, bytes) else Path(data).read_bytes()
+
+
+def import_numpy() -> Any:
+    """Numpy.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    try:
+        import numpy
+    except ImportError as error:
+        raise MissingDependencyError(
+            "numpy is needed for `application/x-npy`",
+            hint="pip install numpy, or use JSONSerializer()",
+        ) from error
+    return numpy
+
+
+def _read(data: Any) -> str:
+    text = data.read()
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _rows(data: Any) -> Any:
+    """Arrays, tensors and data frames as lists; the rest as it is."""
+    if hasattr(data, "to_numpy"):
+        data = data.to_numpy()
+    return data.tolist() if hasattr(data, "tolist") else data
+
+
+def _plain(value: Any) -> Any:
+    rows = _rows(value)
+    if rows is value:
+        raise TypeError(f"a {type(value).__name__} cannot be sent as JSON")
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    return (isinstance(row, Iterable) and not isinstance(row, str | bytes)) or (
+        isinstance(row, str) and "," in row
+    )
+
+
+def _csv_row(row: Any) -> str:
+    if isinstance(row, str):
+        return row
+    if isinstance(row, bytes):
+        return row.decode()
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(_rows(row))
+    return buffer.getvalue()

@@ -1,0 +1,215 @@
+"""The way to AWS, or to what answers in its place: role, default bucket, jobs, endpoints."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from intermodal.endpoints import Endpoints
+from intermodal.errors import BucketAccessError, RoleNotFoundError
+from intermodal.storage import Storage
+from intermodal.training_jobs import TrainingJobs
+from intermodal_contract.channel import S3Uri, parse_s3_uri
+
+
+class Session(TrainingJobs, Endpoints):
+    """Everything that estimators, models and predictors ask of AWS.
+
+    Credentials, region and endpoints follow boto3's own resolution, so `AWS_ENDPOINT_URL` or the
+    exports of `intermodal env` lead to the local engine and nothing leads to AWS.
+
+    Args:
+        boto_session: a `boto3.Session`; one of boto3's defaults where `None`.
+        sagemaker_client: used instead of a new client.
+        sagemaker_runtime_client: used instead of a new client.
+        default_bucket: the bucket for data, code and models where nothing else is said.
+        default_bucket_prefix: a key prefix for what has no place of its own in it.
+        endpoint_url: where all services are found; boto3's resolution where `None`.
+    """
+
+    def __init__(
+        self,
+        boto_session: Any = None,
+        sagemaker_client: Any = None,
+        sagemaker_runtime_client: Any = None,
+        default_bucket: str | None = None,
+        default_bucket_prefix: str | None = None,
+        *,
+        endpoint_url: str | None = None,
+    ) -> None:
+        super().__init__(
+            boto_session,
+            endpoint_url,
+            {"sagemaker": sagemaker_client, "sagemaker-runtime": sagemaker_runtime_client},
+        )
+        self.default_bucket_prefix = default_bucket_prefix
+        self._wanted_bucket = default_bucket
+        self._bucket: str | None = None
+        self._roles: dict[str, str] = {}
+
+    @property
+    def storage(self) -> Storage:
+        """S3."""
+        return Storage(self.client("s3"))
+
+    # Who calls
+
+    @cached_property
+    def caller_identity(self) -> Mapping[str, str]:
+        """STS GetCallerIdentity: `Account`, `Arn`, `UserId`."""
+        answer = self.client("sts").get_caller_identity()
+        return {name: answer[name] for name in ("Account", "Arn", "UserId")}
+
+    def account_id(self) -> str:
+        """The caller's account, twelve digits."""
+        return self.caller_identity["Account"]
+
+    def expand_role(self, role: str) -> str:
+        """The role's ARN: an ARN as it is, a name looked up in IAM."""
+        if "/" in role:
+            return role
+        if role not in self._roles:
+            self._roles[role] = self.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+        return self._roles[role]
+
+    def get_caller_identity_arn(self) -> str:
+        """The ARN of the role that the caller has assumed.
+
+        Raises:
+            RoleNotFoundError: the caller is an IAM user or the account itself.
+        """
+        arn = self.caller_identity["Arn"]
+        kind, _, rest = arn.rpartition(":")[2].partition("/")
+        if kind != "assumed-role":
+            raise RoleNotFoundError(
+                f"the caller `{arn}` is no role, so its role cannot serve as the execution role",
+                hint="give `role=` the ARN of a role that SageMaker may assume; "
+                "on a SageMaker notebook this call finds it by itself",
+            )
+        return self._role_arn(rest.partition("/")[0], arn)
+
+    def _role_arn(self, name: str, caller_arn: str) -> str:
+        from botocore.exceptions import ClientError
+
+        try:
+            return self.expand_role(name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in {"AccessDenied", "AccessDeniedException"}:
+                raise
+        # IAM may not be asked. A role of SageMaker's console lies below /service-role/, others at
+        # the top.
+        partition, account = caller_arn.split(":")[1], caller_arn.split(":")[4]
+        path = "service-role/" if name.startswith("AmazonSageMaker-ExecutionRole") else ""
+        return f"arn:{partition}:iam::{account}:role/{path}{name}"
+
+    # Buckets and objects
+
+    def default_bucket(self) -> str:
+        """`sagemaker-REGION-ACCOUNT`, or what the session was made with; created if missing.
+
+        Raises:
+            BucketAccessError: the bucket is someone else's.
+        """
+        with self._lock:
+            if self._bucket is None:
+                name = self._wanted_bucket
+                name = name or f"sagemaker-{self.boto_region_name}-{self.account_id()}"
+                self._make_bucket(name)
+                self._bucket = name
+            return self._bucket
+
+    def owner_of(self, bucket: str) -> dict[str, str]:
+        """What makes S3 refuse a request to the default bucket if it is not the caller's own."""
+        if bucket == self._bucket and self._wanted_bucket is None:
+            return {"ExpectedBucketOwner": self.account_id()}
+        return {}
+
+    def upload_data(
+        self,
+        path: str | Path,
+        bucket: str | None = None,
+        key_prefix: str = "data",
+        callback: Any = None,
+        extra_args: Mapping[str, str] | None = None,
+    ) -> str:
+        """Upload a file or a folder.
+
+        Args:
+            path: a file, or a folder of which every file is uploaded.
+            bucket: the default bucket where `None`.
+            key_prefix: what every key begins with.
+            callback: called with the number of bytes that were just sent.
+            extra_args: of boto3's `upload_file`, as in `{"ServerSideEncryption": "aws:kms"}`.
+
+        Returns:
+            The S3 URI of the file, or of the prefix.
+        """
+        if bucket is None:
+            bucket = self.default_bucket()
+            key_prefix = "/".join(filter(None, [self.default_bucket_prefix, key_prefix]))
+            extra_args = {**self.owner_of(bucket), **(extra_args or {})}
+        return self.storage.upload_tree(Path(path), bucket, key_prefix, extra_args or {}, callback)
+
+    def upload_string_as_file_body(
+        self, body: str, desired_s3_uri: str, kms_key: str | None = None
+    ) -> str:
+        """Store the text as an object and return its URI."""
+        extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
+        self.storage.put(body.encode(), parse_s3_uri(desired_s3_uri), extra)
+        return desired_s3_uri
+
+    def download_data(self, path: str | Path, bucket: str, key_prefix: str = "") -> list[str]:
+        """Fetch every object below the prefix into a folder; returns the files' paths."""
+        return self.storage.download_tree(bucket, key_prefix, Path(path))
+
+    def read_s3_file(self, bucket: str, key_prefix: str) -> str:
+        """One object's text."""
+        return self.storage.read(S3Uri(bucket, key_prefix)).decode()
+
+    def list_s3_files(self, bucket: str, key_prefix: str) -> Sequence[str]:
+        """The keys below a prefix."""
+        return list(self.storage.keys(bucket, key_prefix))
+
+    def _make_bucket(self, name: str) -> None:
+        from botocore.exceptions import ClientError
+
+        owner = {} if self._wanted_bucket else {"ExpectedBucketOwner": self.account_id()}
+        s3 = self.client("s3")
+        try:
+            s3.head_bucket(Bucket=name, **owner)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise _bucket_refused(name, error) from error
+        else:
+            return
+        where = {"LocationConstraint": self.boto_region_name}
+        configuration = (
+            {}
+            if where["LocationConstraint"] == "us-east-1"
+            else {"CreateBucketConfiguration": where}
+        )
+        try:
+            s3.create_bucket(Bucket=name, **configuration)
+        except ClientError as error:
+            # Another process of ours was faster.
+            if error.response["Error"]["Code"] not in {
+                "BucketAlreadyOwnedByYou",
+                "OperationAborted",
+            }:
+                raise _bucket_refused(name, error) from error
+
+
+def get_execution_role(sagemaker_session: Session | None = None) -> str:
+    """The ARN of the role that the caller runs under, to be given to jobs.
+
+    Raises:
+        RoleNotFoundError: the caller is an IAM user or the account itself.
+    """
+    return (sagemaker_session or Session()).get_caller_identity_arn()
+
+
+def _bucket_refused(name: str, error: Exception) -> BucketAccessError:
+    return BucketAccessError(
+        f"the default bucket `{name}` cannot be used: {error}",
+        hint="it may belong to another account; give Session(default_bucket=...) one of your own",
+    )
