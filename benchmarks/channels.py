@@ -4,9 +4,13 @@ import contextlib
 import io
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.figures import RUNS, Figure
 from benchmarks.local_engine import running_engine
+
+if TYPE_CHECKING:
+    from intermodal import LocalSession
 
 _GIB = 2**30
 
@@ -30,7 +34,7 @@ def measure() -> list[Figure]:
             f"assert file.stat().st_size == {_GIB}\n"
         )
         uri = session.upload_data(str(data), key_prefix="bench/channel")
-        for _ in range(RUNS):
+        for run in range(RUNS):
             estimator = PyTorch(
                 entry_point="see.py",
                 source_dir=str(code),
@@ -41,12 +45,12 @@ def measure() -> list[Figure]:
                 sagemaker_session=session,
             )
             with contextlib.redirect_stdout(io.StringIO()):
-                estimator.fit({"train": uri})
-            samples.append(_downloading_s(session, estimator.latest_training_job.name))
+                estimator.fit({"train": uri}, job_name=f"channel-{run}")
+            samples.append(_downloading_s(session, f"channel-{run}"))
     return [Figure("staging a 1 GiB channel", "s", 0.1, samples)]
 
 
-def _downloading_s(session, job_name: str) -> float:  # type: ignore[no-untyped-def]
+def _downloading_s(session: "LocalSession", job_name: str) -> float:
     job = session.sagemaker_client.describe_training_job(TrainingJobName=job_name)
     step = next(one for one in job["SecondaryStatusTransitions"] if one["Status"] == "Downloading")
     return float((step["EndTime"] - step["StartTime"]).total_seconds())

@@ -2,9 +2,13 @@
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.figures import RUNS, Figure, seconds_of
 from benchmarks.local_engine import running_engine
+
+if TYPE_CHECKING:
+    from intermodal.predictor import Predictor
 
 _INFERENCE = """
 def model_fn(model_dir):
@@ -43,7 +47,7 @@ def measure() -> list[Figure]:
             predictors.append(model.deploy(initial_instance_count=1, instance_type="ml.m5.large"))
             predictors[-1].predict(b"hello")
 
-        predictors: list[object] = []
+        predictors: list[Predictor] = []
         samples = []
         for _ in range(RUNS + 1):
             samples.append(seconds_of(deploy_and_predict))

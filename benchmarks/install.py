@@ -20,9 +20,9 @@ def measure() -> list[Figure]:
     """Counts distributions and disk space, bytecode included, without pip and setuptools."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        python = Path(folder, "bin", "python")
+        python = str(Path(folder, "bin", "python"))
         pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-        subprocess.run([*pip, _ROOT / "contract", _ROOT], check=True)
+        subprocess.run([*pip, str(_ROOT / "contract"), str(_ROOT)], check=True)
         listing = subprocess.run(
             [python, "-c", _LISTS_DISTRIBUTIONS], check=True, stdout=subprocess.PIPE
         )

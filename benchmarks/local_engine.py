@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from intermodal import LocalSession
 
-CLI = Path(sys.executable).with_name("intermodal")
+CLI = str(Path(sys.executable).with_name("intermodal"))
 
 
 @contextlib.contextmanager

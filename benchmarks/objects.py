@@ -24,7 +24,7 @@ def measure() -> list[Figure]:
     reads: list[_Pair] = []
     warm_reads, growth_mib = [], []
     with running_engine() as session, tempfile.TemporaryDirectory() as folder:
-        client = session.boto_session.client("s3")
+        client = session.client("s3")
         bucket = session.default_bucket()
         stored = Path(os.environ["INTERMODAL_HOME"], "s3", bucket, _KEY)
         source, copy = Path(folder, "source"), Path(folder, "copy")

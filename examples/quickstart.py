@@ -19,16 +19,17 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from intermodal.pytorch import PyTorch
 from sklearn.datasets import load_digits
 
 from intermodal import LocalSession, Session, get_execution_role
 from intermodal.deserializers import JSONDeserializer
+from intermodal.pytorch import PyTorch
 from intermodal.serializers import CSVSerializer
 
 HERE = Path(__file__).parent
@@ -135,7 +136,7 @@ class SignedHttp:
     """One kept connection to one endpoint, each request signed as AWS asks (SigV4)."""
 
     def __init__(self, session: Session, endpoint_name: str) -> None:
-        client = session.boto_session.client("sagemaker-runtime")
+        client = session.client("sagemaker-runtime")
         self.url = f"{client.meta.endpoint_url}/endpoints/{endpoint_name}/invocations"
         self.signer = SigV4Auth(
             session.boto_session.get_credentials(), "sagemaker", client.meta.region_name
@@ -194,10 +195,10 @@ class Load:
         return 1000 * statistics.quantiles(self.latencies_s, n=100)[percent - 1]
 
 
-def engine_status() -> dict[str, object]:
+def engine_status() -> dict[str, Any]:
     intermodal = Path(sys.executable).with_name("intermodal")
     output = subprocess.run([intermodal, "status", "--json"], check=True, stdout=subprocess.PIPE)
-    status: dict[str, object] = json.loads(output.stdout)
+    status: dict[str, Any] = json.loads(output.stdout)
     return status
 
 
