@@ -1,5 +1,6 @@
-"""What S3 does in its own way and the model does not say: root elements, error bodies, statuses,
-and headers that belong to the framing of a body.
+"""What S3 does in its own way and the model does not say.
+
+Root elements, error bodies, statuses, and headers that belong to the framing of a body.
 """
 
 import base64
