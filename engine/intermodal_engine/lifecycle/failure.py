@@ -1,11 +1,14 @@
 """Why an instance ended badly, in words that its owner can act on."""
 
+import errno
 import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from intermodal_contract.errors import IntermodalError
 from intermodal_contract.training_files import TrainingPaths, read_failure
-from intermodal_engine.drivers.base import InstanceState, InstanceStatus
+from intermodal_engine.drivers.base import InstanceState, InstanceStatus, PlanRefusedError
+from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.store.log_streams import last_lines
 
 REASON_LIMIT = 1024
@@ -51,6 +54,22 @@ def describe_ending(ending: Ending) -> str:
         return f"AlgorithmError: {shorten(written, REASON_LIMIT - 60)}, {code}"
     text = f"{describe_exit(ending.host, status)}; {last_words(ending.log)}"
     return f"AlgorithmError: {shorten(text, REASON_LIMIT - 60)}, {code}"
+
+
+def describe_error(error: Exception) -> str:
+    """The FailureReason for an error that stopped the engine from going on with a job."""
+    if isinstance(error, DataMissingError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            f"ClientError: no space is left on the file system of `{error.filename}`. Free some "
+            "space, for example with `intermodal prune`, or give the engine a home on a larger disk"
+        )
+    if isinstance(error, IntermodalError):
+        return f"ClientError: {error.message}" + (f" ({error.hint})" if error.hint else "")
+    if isinstance(error, PlanRefusedError):
+        return f"ClientError: {error}"
+    return f"InternalServerError: {error}"
 
 
 def describe_exit(host: str, status: InstanceStatus) -> str:

@@ -36,13 +36,18 @@ from intermodal_engine.drivers.base import (
     StartFailedError,
 )
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.failure import Ending, describe_ending, shorten
+from intermodal_engine.lifecycle.failure import (
+    Ending,
+    describe_ending,
+    describe_error,
+    shorten,
+)
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.staging import ChannelStager, DataMissingError
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
-from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
+from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore, ObjectStoreError
 from intermodal_engine.store.records import Draft, Record, Records
 
 KIND = "training-job"
@@ -150,7 +155,7 @@ class TrainingJobLifecycle:
             try:
                 if not phases[secondary_status(record)](record):
                     return
-            except (DataMissingError, PlanRefusedError, StartFailedError, OSError) as error:
+            except _FAILURES as error:
                 self._fail(record, error)
 
     # Phases: each does what is due and says whether to look again at once.
@@ -307,13 +312,8 @@ class TrainingJobLifecycle:
         instances = self._running_group(record, start=False)
         for instance in instances.values():
             self._instances.stop(instance)
-        if isinstance(error, DataMissingError):
-            reason = str(error)
-        elif isinstance(error, PlanRefusedError):
-            reason = f"ClientError: {error}"
-        else:
-            logger.warning("training job `%s` failed: %s", record.name, error, exc_info=error)
-            reason = f"InternalServerError: {error}"
+        logger.warning("training job `%s` fails: %s", record.name, error)
+        reason = describe_error(error)
         self._close(record, SecondaryStatus.FAILED, reason)
 
     def _move(self, draft: Draft, status: SecondaryStatus) -> None:
@@ -326,6 +326,15 @@ class TrainingJobLifecycle:
             draft.state.setdefault("training_ended_at", now)
         draft.note("SecondaryStatusChanged", status=status)
 
+
+_FAILURES = (
+    DataMissingError,
+    ObjectStoreError,
+    PlanRefusedError,
+    StartFailedError,
+    OSError,
+)
+"""What ends a job as Failed; anything else is a defect of the engine, and tried again."""
 
 _PRIMARY = {
     SecondaryStatus.COMPLETED: TrainingJobStatus.COMPLETED,

@@ -194,7 +194,9 @@ def _model_artifacts(record: Record) -> str:
 
 
 def _transition(entry: dict[str, Any]) -> Parameters:
-    times = {name: when(entry[name]) for name in ("StartTime", "EndTime") if name in entry}
+    times: Parameters = {
+        name: when(entry[name]) for name in ("StartTime", "EndTime") if name in entry
+    }
     return {"Status": entry["Status"], "StatusMessage": entry["StatusMessage"], **times}
 
 

@@ -1,0 +1,161 @@
+"""An engine without HTTP: real store, real lifecycles, a fake driver and a clock turned by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from intermodal_engine.store.log_streams import LogStreams
+
+from intermodal_engine.clock import FakeClock
+from intermodal_engine.drivers.fake import FakeDriver
+from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+from intermodal_engine.lifecycle.fleet import Fleet
+from intermodal_engine.lifecycle.instances import Instances
+from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.router.router import Health, Router
+from intermodal_engine.services.call import Backends, Call, Parameters
+from intermodal_engine.services.sagemaker import OPERATIONS
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.database import Database
+from intermodal_engine.store.objects import ObjectStore
+from intermodal_engine.store.records import Records
+from intermodal_engine.wire.http import HttpRequest
+from intermodal_engine.wire.route import resolve
+from intermodal_engine.wire.validate import validate
+
+ROLE = "arn:aws:iam::123456789012:role/trainer"
+
+
+class TestRouter(Router):
+    """A router whose health checks are a test's word; bound to no event loop."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        super().__init__(lambda _endpoint, _backend, _health: None)
+        self.healths: dict[str, Health] = {}
+
+    def health(self, backend_id: str) -> Health:
+        """What the test said; STARTING before that."""
+        return self.healths.get(backend_id, Health.STARTING)
+
+
+@dataclass(slots=True)
+class World:
+    """One engine's parts, and the handles that a test turns."""
+
+    backends: Backends
+    clock: FakeClock
+    driver: FakeDriver
+    queue: WorkQueue
+    router: TestRouter
+
+    def call(self, operation: str, **parameters: Any) -> Parameters:
+        """Calls a SageMaker operation as a validated request."""
+        request = HttpRequest(
+            "POST", "/", "", {"x-amz-target": f"SageMaker.{operation}"}, body=b"{}"
+        )
+        validate(resolve(request, "sagemaker"), parameters)
+        call = Call(self.backends, "request-1", "us-east-1", "123456789012", "AKIA", {})
+        result = OPERATIONS[operation](call, parameters)
+        assert isinstance(result, dict)
+        return result
+
+    def settle(self) -> None:
+        """Lets everything happen that is due now."""
+        while True:
+            self.queue.run_until_idle()
+            if self.driver.turn() == 0:
+                return
+
+    def advance(self, seconds: float) -> None:
+        """Turns the clock and lets everything happen that has become due."""
+        self.clock.advance(seconds)
+        self.settle()
+
+    def restarted(self) -> "World":
+        """Another engine over the same home, as after a kill -9."""
+        home = self.backends.settings.home
+        return make_world(home, clock=self.clock, settings=self.backends.settings)
+
+
+def make_world(
+    home: Path, *, clock: FakeClock | None = None, settings: Settings | None = None
+) -> World:
+    """An engine's parts over a home, recovered as at a start."""
+    clock = clock or FakeClock()
+    settings = settings or Settings(home=home, driver="fake", health_timeout_s=60.0)
+    settings.scratch_folder.mkdir(parents=True, exist_ok=True)
+    database = Database(settings.database_file)
+    records = Records(database, clock)
+    objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
+    log_streams = LogStreams(settings.logs_folder)
+    driver = FakeDriver(clock.now)
+    queue = WorkQueue(clock)
+    instances = Instances(driver, queue)
+    router = TestRouter()
+    training_jobs = TrainingJobLifecycle(
+        records=records,
+        objects=objects,
+        log_streams=log_streams,
+        instances=instances,
+        queue=queue,
+        clock=clock,
+        settings=settings,
+        access=access,
+    )
+    fleet = Fleet(
+        instances=instances,
+        router=router,
+        models=ModelStore(objects, settings.models_folder),
+        log_streams=log_streams,
+        settings=settings,
+        access=access,
+    )
+    endpoints = EndpointLifecycle(
+        records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
+    )
+    backends = Backends(
+        settings=settings,
+        clock=clock,
+        records=records,
+        objects=objects,
+        log_streams=log_streams,
+        training_jobs=training_jobs,
+        endpoints=endpoints,
+        router=router,
+    )
+    training_jobs.recover()
+    endpoints.recover()
+    return World(backends, clock, driver, queue, router)
+
+
+def with_settings(world: World, **changes: Any) -> World:
+    """The same home under other settings."""
+    settings = replace(world.backends.settings, **changes)
+    return make_world(settings.home, clock=world.clock, settings=settings)
+
+
+def access(subject: str, role_arn: str, network: str) -> Mapping[str, str]:
+    """What a job is given to reach the engine."""
+    return {"AWS_ACCESS_KEY_ID": f"key of {subject}", "ROLE": role_arn, "NETWORK": network}
+
+
+def training_request(name: str = "job-1", **changes: Any) -> dict[str, Any]:
+    """A CreateTrainingJob request that the service accepts."""
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": "img:1", "TrainingInputMode": "File"},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://results/runs"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.xlarge",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 1,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+        **changes,
+    }
