@@ -98,7 +98,11 @@ class Exchange:
                 yield body
 
     async def answer(self, response: HttpResponse) -> None:
-        """Sends the answer, after taking what is left of the request."""
+        """Sends the answer, after taking what is left of the request.
+
+        Raises:
+            Exception: whatever ends the stream that the answer's body is.
+        """
         headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers
         ]

@@ -75,7 +75,11 @@ class Gateway:
         """Serves one request."""
         exchange = Exchange(scope, receive, send)
         request_id = str(uuid.uuid4())
-        await exchange.answer(await self._answer(exchange, request_id))
+        response = await self._answer(exchange, request_id)
+        try:
+            await exchange.answer(response)
+        except Exception:  # noqa: BLE001 - too late for an error answer; the server cuts the line
+            _log.exception("request %s: the answer broke off", request_id)
 
     def close(self) -> None:
         """Lets go of the worker threads; the operations under way end first."""

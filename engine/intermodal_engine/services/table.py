@@ -21,10 +21,15 @@ def find_operation(service_name: str, operation_name: str) -> Operation:
     """
     operation = TABLE.get(service_name, {}).get(operation_name)
     if operation is None:
-        raise ServiceError(
-            "NotImplementedException",
-            f"intermodal's engine does not serve `{service_name}.{operation_name}` yet. It served "
-            "nothing and changed nothing; call AWS itself for it.",
-            status=501,
-        )
+        raise not_implemented(service_name, operation_name)
     return operation
+
+
+def not_implemented(service_name: str, operation_name: str) -> ServiceError:
+    """The answer to an operation that AWS has and the engine has not."""
+    return ServiceError(
+        "NotImplementedException",
+        f"intermodal's engine does not serve `{service_name}.{operation_name}` yet. Nothing was "
+        "done and nothing has changed; call AWS itself for it.",
+        status=501,
+    )
