@@ -1,0 +1,174 @@
+"""Log groups and streams: one append-only file a stream, `<epoch ms> <text>` a line.
+
+Supervisors append to these files directly, whether an engine runs or not. A last line without its
+line feed is still being written and does not count yet. Places in a stream are byte offsets.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+SUFFIX = ".log"
+_TAIL_BYTES = 64 * 1024
+_LINE = re.compile(rb"(\d{1,19}) (.*)", re.DOTALL)
+
+
+class NoSuchGroupError(Exception):
+    """There is no such log group."""
+
+
+class NoSuchStreamError(Exception):
+    """There is no such log stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line.
+
+    Attributes:
+        timestamp_ms: epoch milliseconds.
+        message: the line without its line feed.
+        offset: where the line begins in its stream, in bytes.
+        end: where the next one begins.
+    """
+
+    timestamp_ms: int
+    message: str
+    offset: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """One stream.
+
+    Attributes:
+        group: name of its group.
+        name: its name.
+        path: its file.
+        created_at: epoch seconds.
+        modified_at: epoch seconds of the last write.
+        size_bytes: of the file.
+    """
+
+    group: str
+    name: str
+    path: Path
+    created_at: float
+    modified_at: float
+    size_bytes: int
+
+
+class LogStreams:
+    """All log streams below one folder.
+
+    Args:
+        root: a folder a group, a file a stream.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, group: str, stream: str) -> Path:
+        """The file of a stream, there or not; a stream exists as soon as its file does."""
+        return self._root / _escape(group) / (_escape(stream) + SUFFIX)
+
+    def groups(self, prefix: str = "") -> list[str]:
+        """Names of the groups that begin with `prefix`, sorted."""
+        if not self._root.is_dir():
+            return []
+        names = (unquote(one.name) for one in self._root.iterdir() if one.is_dir())
+        return sorted(name for name in names if name.startswith(prefix))
+
+    def streams(self, group: str, prefix: str = "") -> list[LogStream]:
+        """The streams of a group that begin with `prefix`, sorted by name.
+
+        Raises:
+            NoSuchGroupError: no such group.
+        """
+        folder = self._root / _escape(group)
+        if not folder.is_dir():
+            raise NoSuchGroupError(group)
+        found = (_stream(group, one) for one in folder.glob(f"*{SUFFIX}"))
+        return sorted(
+            (stream for stream in found if stream.name.startswith(prefix)),
+            key=lambda stream: stream.name,
+        )
+
+    def stream(self, group: str, name: str) -> LogStream:
+        """One stream.
+
+        Raises:
+            NoSuchGroupError: no such group.
+            NoSuchStreamError: no such stream.
+        """
+        path = self.path(group, name)
+        if not path.parent.is_dir():
+            raise NoSuchGroupError(group)
+        if not path.is_file():
+            raise NoSuchStreamError(name)
+        return _stream(group, path)
+
+    def create_group(self, group: str) -> None:
+        """Makes a group.
+
+        Raises:
+            FileExistsError: it is there.
+        """
+        (self._root / _escape(group)).mkdir(parents=True)
+
+    def append(self, path: Path, timestamp_ms: int, lines: list[str]) -> None:
+        """Adds lines of the engine's own to a stream's file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(f"{timestamp_ms} {line}\n" for line in lines)
+        with path.open("ab") as file:
+            file.write(text.encode("utf-8", "replace"))
+
+
+def read_forward(path: Path, offset: int) -> Iterator[LogEvent]:
+    """The complete lines from a byte offset on, as they are now."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            yield _event(line, offset)
+            offset += len(line)
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The texts of the last complete lines, in order; empty where there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            begin = max(0, size - _TAIL_BYTES)
+            file.seek(begin)
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    whole = lines if begin == 0 else lines[1:]
+    return [_event(line + b"\n", 0).message for line in whole[-count:]]
+
+
+def _event(line: bytes, offset: int) -> LogEvent:
+    match = _LINE.fullmatch(line[:-1])
+    timestamp, text = (int(match[1]), match[2]) if match else (0, line[:-1])
+    return LogEvent(timestamp, text.decode("utf-8", "replace"), offset, offset + len(line))
+
+
+def _stream(group: str, path: Path) -> LogStream:
+    status = path.stat()
+    name = unquote(path.name.removesuffix(SUFFIX))
+    return LogStream(group, name, path, status.st_ctime, status.st_mtime, status.st_size)
+
+
+def _escape(name: str) -> str:
+    """A name as one file name; `/` and whatever else a file name cannot hold are escaped."""
+    return (
+        quote(name, safe="-_.=+@ ").replace("..", "%2E%2E")
+        if name not in {".", ".."}
+        else (name.replace(".", "%2E"))
+    )
