@@ -185,7 +185,7 @@ def write_training_input(
         paths.input_data_config_file,
         {channel.name: _channel_entry(channel) for channel in channels},
     )
-    _write_json(paths.resource_config_file, _resource_entries(resources))
+    _write_json(paths.resource_config_file, resource_config_entries(resources))
     if checkpoint is not None:
         paths.checkpoints.mkdir(parents=True, exist_ok=True)
         _write_json(paths.checkpoint_config_file, dict(checkpoint))
@@ -246,6 +246,27 @@ def read_resource_config(paths: TrainingPaths) -> ResourceConfig:
     )
 
 
+def resource_config_entries(resources: ResourceConfig) -> dict[str, Any]:
+    """The content of resourceconfig.json; what is not known is left out."""
+    entries: dict[str, Any] = {
+        "current_host": resources.current_host,
+        "hosts": sorted(resources.hosts),
+        "network_interface_name": resources.network_interface_name,
+        "current_instance_type": resources.current_instance_type,
+        "current_group_name": resources.current_group_name,
+        "instance_groups": [
+            {
+                "instance_group_name": group.instance_group_name,
+                "instance_type": group.instance_type,
+                "hosts": sorted(group.hosts),
+            }
+            for group in resources.instance_groups
+        ],
+        "topology": resources.topology,
+    }
+    return {key: value for key, value in entries.items() if value is not None}
+
+
 def read_failure(paths: TrainingPaths) -> str | None:
     """The first `FAILURE_LIMIT` characters of the failure file.
 
@@ -275,26 +296,6 @@ def _channel_entry(channel: Channel) -> dict[str, str]:
     if channel.content_type is not None:
         entry["ContentType"] = channel.content_type
     return entry
-
-
-def _resource_entries(resources: ResourceConfig) -> dict[str, Any]:
-    entries: dict[str, Any] = {
-        "current_host": resources.current_host,
-        "hosts": sorted(resources.hosts),
-        "network_interface_name": resources.network_interface_name,
-        "current_instance_type": resources.current_instance_type,
-        "current_group_name": resources.current_group_name,
-        "instance_groups": [
-            {
-                "instance_group_name": group.instance_group_name,
-                "instance_type": group.instance_type,
-                "hosts": sorted(group.hosts),
-            }
-            for group in resources.instance_groups
-        ],
-        "topology": resources.topology,
-    }
-    return {key: value for key, value in entries.items() if value is not None}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

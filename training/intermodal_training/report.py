@@ -1,0 +1,182 @@
+"""Says why a job failed: in the log, and in the failure file, whose first 1024 characters count.
+
+The user's own exception comes first, then where it was raised, then exit code and command.
+"""
+
+import contextlib
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from intermodal_contract.training_files import FAILURE_LIMIT, TrainingPaths
+from intermodal_training.supervise import Outcome
+
+_TRACEBACK = re.compile(r"^[ |+]*(?:Exception Group )?Traceback \(most recent call last\):\s*$")
+_EXCEPTION = re.compile(
+    r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Group)\b(?::|$| \()"
+)
+_EXCEPTION_LIMIT = 500
+_COMMAND_LIMIT = 200
+_LAST_LINES = 12
+
+_MAX_MESSAGE_LINES = 15
+
+
+def say(text: str) -> None:
+    """Writes a line to the log (stderr), as `train`."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"train: {text}\n")
+        sys.stderr.flush()
+
+
+def forget_earlier_reports(paths: TrainingPaths) -> None:
+    """Removes what an earlier run in the same folder reported."""
+    for path in (paths.failure_file, paths.success_file):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def write_success(paths: TrainingPaths) -> None:
+    """Writes the (empty) success file."""
+    with contextlib.suppress(OSError):
+        paths.output.mkdir(parents=True, exist_ok=True)
+        paths.success_file.touch()
+
+
+def write_failure(paths: TrainingPaths, text: str) -> None:
+    """Writes the failure file, unless the script wrote one itself: it knows better."""
+    path = paths.failure_file
+    try:
+        if path.is_symlink() or (path.exists() and path.stat().st_size > 0):
+            return
+        paths.output.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        say(f"`{path}` cannot be written: {error.strerror}")
+
+
+def describe(outcome: Outcome, command: Sequence[str]) -> str:
+    """The text of the failure file, at most 1024 characters."""
+    shown = shlex.join([PurePath(command[0]).name, *command[1:]])
+    end = f"{_ending(outcome)}, command `{_short(shown, _COMMAND_LIMIT)}`"
+    # A killed program could not say why it ended; what it said before comes after.
+    if outcome.signal or outcome.out_of_memory:
+        head = _killed(outcome)
+        body = _last_lines(outcome.error_tail)
+    # An uncaught exception ends Python with 1; with another code, one in the log was handled.
+    elif outcome.exit_code == 1 and (raised := find_exception(outcome.error_tail)):
+        head, body = _short(raised.message, _EXCEPTION_LIMIT), raised.frames
+    else:
+        head, body = "", _last_lines(outcome.error_tail)
+        if not body:
+            head = "the script said nothing on stderr"
+    room = FAILURE_LIMIT - len(end) - len(head) - 2
+    return "\n".join(part for part in (head, _end_of(body, room), end) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An exception that a Python program ended with.
+
+    Attributes:
+        message: its type and message.
+        frames: its frames as Python prints them, the innermost last.
+    """
+
+    message: str
+    frames: list[str]
+
+
+def find_exception(error_tail: str) -> Raised | None:
+    """Finds the exception that ended a Python program, in its stderr.
+
+    Returns:
+        The last one, or None if stderr does not end with one.
+    """
+    lines = [line.rstrip() for line in error_tail.splitlines()]
+    start = next((i for i in reversed(range(len(lines))) if _TRACEBACK.match(lines[i])), None)
+    if start is None:
+        return _syntax_error(lines)
+    first = start + 1
+    while first < len(lines) and (lines[first].startswith((" ", "\t")) or not lines[first]):
+        first += 1
+    message = lines[first : first + _MAX_MESSAGE_LINES]
+    if not message:
+        return None
+    frames = [line for line in lines[start + 1 : first] if line and set(line.strip()) - set("^~")]
+    return Raised("\n".join(message).rstrip(), frames)
+
+
+def _syntax_error(lines: list[str]) -> Raised | None:
+    """A script that cannot even be compiled ends with an exception, but without a traceback."""
+    for index in reversed(range(len(lines))):
+        if _EXCEPTION.match(lines[index]):
+            first = index
+            while first > 0 and lines[first - 1].startswith("  "):
+                first -= 1
+            if first == index:
+                return None
+            return Raised("\n".join(lines[index:]).rstrip(), lines[first:index])
+    return None
+
+
+def _ending(outcome: Outcome) -> str:
+    if outcome.stopped_by:
+        name = signal.Signals(outcome.stopped_by).name
+        return f"exit code {outcome.exit_code} after `train` passed on {name}"
+    return f"exit code {outcome.exit_code}"
+
+
+def _killed(outcome: Outcome) -> str:
+    name = _signal_name(outcome.signal) if outcome.signal else f"exit code {outcome.exit_code}"
+    if outcome.out_of_memory:
+        return (
+            f"out of memory: the kernel killed a process of the script ({name})\n"
+            "hint: use a smaller batch, fewer data loader workers, or a bigger instance type"
+        )
+    if outcome.signal == outcome.stopped_by:
+        return f"stopped: {name} was passed on to the script, which ended by it"
+    if outcome.signal == signal.SIGKILL:
+        return (
+            "the script was killed by SIGKILL, most likely because memory ran out\n"
+            "hint: use a smaller batch, fewer data loader workers, or a bigger instance type"
+        )
+    native = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
+    if outcome.signal in native:
+        return (
+            f"the script crashed with {name}, in native code\n"
+            "hint: set PYTHONFAULTHANDLER=1 in the job's environment to see where"
+        )
+    return f"the script was killed by {name}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()][-_LAST_LINES:]
+
+
+def _end_of(lines: list[str], room: int) -> str:
+    """The last whole lines that fit."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        if len(line) + 1 > room:
+            break
+        room -= len(line) + 1
+        kept.insert(0, line)
+    if not kept and lines and room > 20:
+        return _short(lines[-1], room)
+    return "\n".join(kept)
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
