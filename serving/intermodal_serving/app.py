@@ -66,7 +66,8 @@ class App:
             answer = await self._route(scope, context, receive)
         except RequestError as error:
             answer = _error_answer(error.status, error.message, error, context)
-            logger.info("request %s: %d %s", context.request_id, error.status, error.message)
+            reason = " ".join(error.message.split())  # one line, whatever the client sent
+            logger.info("request %s: %d %s", context.request_id, error.status, reason)
         except HandlerError as error:
             answer = _broken_handler(error.__cause__ or error, context)
         except Exception:
@@ -74,7 +75,9 @@ class App:
             error_answer = RequestError("the server failed; its log tells why")
             answer = _error_answer(500, error_answer.message, error_answer, context)
         if answer is not None:
-            await self._send(answer, send)
+            # A client that waits for `100 Continue` may never send the body that was not read.
+            is_last = self.is_draining or (answer.status >= 400 and "expect" in context.headers)
+            await _send(answer, send, is_last=is_last)
 
     async def _route(self, scope: Scope, context: Context, receive: Receive) -> Answer | None:
         methods = self._routes.get(scope["path"])
@@ -144,16 +147,16 @@ class App:
             hint=f"{MAX_REQUEST_SIZE} sets the limit, in bytes",
         )
 
-    async def _send(self, answer: Answer, send: Send) -> None:
-        headers = [
-            (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in answer.headers.items()
-        ]
-        headers.append((b"content-length", b"%d" % len(answer.body)))
-        if self.is_draining:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+
+async def _send(answer: Answer, send: Send, *, is_last: bool) -> None:
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()
+    ]
+    headers.append((b"content-length", b"%d" % len(answer.body)))
+    if is_last:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def _content_length(context: Context) -> int:

@@ -101,18 +101,16 @@ def decode(body: bytes | bytearray, content_type: ContentType) -> Any:
     return value if isinstance(value, dict | str) or value is None else _array_or_value(value)
 
 
-def decode_array(body: bytes | bytearray, content_type: ContentType) -> Array:
-    """As `decode`, for models that take nothing but an array of numbers.
+def as_numbers(value: Any, content_type: ContentType) -> Array:
+    """What `decode` gave, for models that take nothing but an array of numbers.
 
     Text becomes float32, as the vendor's PyTorch containers have it; NPY keeps its own type.
 
     Raises:
         BadRequestError: the body holds something else.
-        UnsupportedMediaTypeError: nothing here reads that content type.
     """
     import numpy as np
 
-    value = decode(body, content_type)
     if not isinstance(value, np.ndarray):
         raise BadRequestError(
             f"the body holds {_describe(value)}, but the model takes an array of numbers",
@@ -120,7 +118,7 @@ def decode_array(body: bytes | bytearray, content_type: ContentType) -> Array:
         )
     if value.dtype.kind not in _NUMERIC_KINDS:
         raise BadRequestError(f"the array holds {value.dtype}, but the model takes numbers")
-    if content_type.media_type in {NPY, "application/npy"}:
+    if _ALIASES.get(content_type.media_type, content_type.media_type) == NPY:
         return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     with np.errstate(over="ignore"):
         single = value.astype(np.float32)

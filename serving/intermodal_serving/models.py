@@ -89,8 +89,16 @@ def is_torch_module(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def default_decoder(model: Any) -> Callable[[bytes | bytearray, codecs.ContentType], Any]:
-    """What stands for `input_fn`: tensors where torch is in use, else arrays or plain values."""
+def default_decoder(
+    model: Any, *, takes_values: bool
+) -> Callable[[bytes | bytearray, codecs.ContentType], Any]:
+    """What stands for `input_fn`: tensors where torch is in use, else arrays or plain values.
+
+    Args:
+        model: what was loaded.
+        takes_values: whether a body that is no array may pass as dict, list or string, since the
+            user's own predict_fn will see it.
+    """
     if not (is_torch_module(model) or ("torch" in sys.modules and not hasattr(model, "predict"))):
         return codecs.decode
     import torch
@@ -98,7 +106,10 @@ def default_decoder(model: Any) -> Callable[[bytes | bytearray, codecs.ContentTy
     device = _device(model)
 
     def decode_tensor(body: bytes | bytearray, content_type: codecs.ContentType) -> Any:
-        array = codecs.decode_array(body, content_type)
+        value = codecs.decode(body, content_type)
+        if takes_values and not hasattr(value, "dtype"):
+            return value
+        array = codecs.as_numbers(value, content_type)
         try:
             # torch writes to what it is given: a view of the request's bytes is copied first.
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())

@@ -205,11 +205,13 @@ class Pipeline:
                 call = functools.partial(handler, *arguments, context=context)
                 result = await call() if handler.is_async else await self._in_thread(call)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # what _steps returns
+                return end.value  # type: ignore[no-any-return]  # what the steps return
             except asyncio.CancelledError:
                 raise
             except BaseException as error:  # noqa: BLE001 - as in _timed
-                raise _for_client_or_log(error) from error.__cause__
+                failure = _for_client_or_log(error)
+                break
+        raise failure
 
 
 def _transform_steps(handler: Handler, model: Any) -> StepsOf:
@@ -224,7 +226,8 @@ def _transform_steps(handler: Handler, model: Any) -> StepsOf:
 
 def _staged_steps(found: Handlers, model: Any) -> StepsOf:
     own_input, own_output = found.input_fn, found.output_fn
-    input_fn = own_input or Handler("input_fn", models.default_decoder(model))
+    decoder = models.default_decoder(model, takes_values=found.predict_fn is not None)
+    input_fn = own_input or Handler("input_fn", decoder)
     predict_fn = found.predict_fn or _default_predict_fn(model)
     output_fn = own_output or Handler("output_fn", _encode)
 

@@ -5,9 +5,13 @@ uvicorn's own shutdown drops requests that had been sent before SIGTERM but not 
 """
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import signal
 import socket
+import struct
+import sys
 import time
 from email.utils import formatdate
 
@@ -35,6 +39,9 @@ IDLE_AFTER_TERM_S = 0.25
 
 DRAIN_TIMEOUT_S = 25.0
 """Requests in flight have this time to end; the platform kills 30 s after SIGTERM."""
+
+_SO_ATTACH_FILTER = 26
+_BPF_RETURN = 0x06
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -70,6 +77,7 @@ class Server:
         self._connections = _Connections()
         self.pipeline = Pipeline(settings)
         self._app = App(settings, self.pipeline)
+        self._config = _uvicorn_config(self._app)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -81,10 +89,9 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        config = self._config()
-        accepting = await loop.create_server(
-            lambda: _Connection(config, self._connections, {}), sock=self._listener, backlog=BACKLOG
-        )
+        # The loop closes the socket that it is given; the last connections are taken from ours.
+        shared = self._listener.dup()
+        accepting = await loop.create_server(self._connect, sock=shared, backlog=BACKLOG)
         self._connections.tell_time(loop)
         host, port = self._listener.getsockname()[:2]
         logger.info("listening on %s:%d, loading the model", host, port)
@@ -106,6 +113,7 @@ class Server:
         ends_at = time.monotonic() + DRAIN_TIMEOUT_S
         await asyncio.sleep(ACCEPT_AFTER_TERM_S)
         accepting.close()
+        await self._take_the_last()
         await self._connections.wait_until_none(IDLE_AFTER_TERM_S)
         for connection in list(self._connections.connections):
             connection.shutdown()
@@ -114,22 +122,53 @@ class Server:
             logger.warning("%d requests did not end within %g s", left, DRAIN_TIMEOUT_S)
         logger.info("drained")
 
-    def _config(self) -> uvicorn.Config:
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        config = uvicorn.Config(
-            self._app,
-            http=_Connection,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-        )
-        config.load()
-        return config
+    async def _take_the_last(self) -> None:
+        """Accept what the kernel has connected already, and refuse all that comes later."""
+        loop = asyncio.get_running_loop()
+        _drop_new_connections(self._listener)
+        taken = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                taken.append(self._listener.accept()[0])
+        self._listener.close()
+        for connected in taken:
+            await loop.connect_accepted_socket(self._connect, connected)
+
+    def _connect(self) -> "_Connection":
+        return _Connection(self._config, self._connections, {})
+
+
+def _uvicorn_config(app: App) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        app,
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    config.load()
+    return config
+
+
+def _drop_new_connections(listener: socket.socket) -> None:
+    """Let the kernel ignore whoever now asks to connect.
+
+    Closing a listening socket resets every connection that it holds ready, also those that became
+    ready a microsecond ago. A filter that drops all packets to the listener (man 7 socket,
+    SO_ATTACH_FILTER) ends that race: a client asks again a second later, and is refused then.
+    """
+    if sys.platform != "linux":
+        return
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
+    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
+    with contextlib.suppress(OSError):  # not every sandbox has filters; the race is then short
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 class _Connections(ServerState):
@@ -161,6 +200,14 @@ class _Connections(ServerState):
 
 
 class _Connection(HttpToolsProtocol):
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; uvicorn narrows
+        """Whether to stay: a client that only ended its side still waits for its answer."""
+        last = self.cycle
+        if last is None or last.response_complete or last.more_body:
+            return False
+        last.keep_alive = False
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if isinstance(self.server_state, _Connections):
