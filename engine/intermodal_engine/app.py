@@ -10,22 +10,36 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, cast
 
 import uvloop
 
 from intermodal_engine import identity
-from intermodal_engine.clock import SystemClock
+from intermodal_engine.clock import Clock, SystemClock
+from intermodal_engine.drivers.base import Driver
+from intermodal_engine.drivers.choose import make_driver
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.home import EngineState, announced, locked, prepare
-from intermodal_engine.router.router import Router
+from intermodal_engine.identity import ENGINE_ROLE, KeyRing
+from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+from intermodal_engine.lifecycle.fleet import Fleet
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.router.router import OnHealth, Router
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
+from intermodal_engine.store.log_streams import LogStreams
+from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Records
+
+LIFECYCLE_THREADS = 8
+"""Jobs and endpoints that are worked on at once; one that only runs needs no thread."""
 
 _DISTRIBUTION = "intermodal-engine"
 _log = logging.getLogger(__name__)
@@ -48,13 +62,19 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         _set_up_logging()
         state = _state(settings, listener.getsockname()[1])
         keys = identity.load(settings)
-        backends = _backends(settings)
-        gateway = Gateway(keys, find_operation, backends, {"version": state.version})
+        clock = SystemClock()
+        driver = make_driver(settings.driver, settings.home / "driver", now=clock.now)
+        access = engine_access(settings, keys, driver, state.port)
+        parts = assemble(settings, clock=clock, driver=driver, access=access)
+        stack.callback(parts.close)
+        gateway = Gateway(keys, find_operation, parts.backends, {"version": state.version})
         stack.callback(gateway.close)
+        parts.recover()
 
         def ready() -> None:
             """On the event loop, once the socket is served."""
-            backends.router.bind(asyncio.get_running_loop())
+            parts.backends.router.bind(asyncio.get_running_loop())
+            parts.queue.start(LIFECYCLE_THREADS)
             stack.enter_context(announced(settings, state))
             on_ready(state)
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
@@ -64,20 +84,104 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         _log.info("stopped")
 
 
-def _backends(settings: Settings) -> Backends:
-    clock = SystemClock()
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one engine consists of, below HTTP.
+
+    Attributes:
+        backends: what operations work on.
+        queue: who looks at jobs and endpoints.
+        driver: what runs instances.
+        database: closed last.
+    """
+
+    backends: Backends
+    queue: WorkQueue
+    driver: Driver
+    database: Database
+
+    def recover(self) -> None:
+        """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
+        self.backends.objects.recover()
+        self.backends.training_jobs.recover()
+        self.backends.endpoints.recover()
+
+    def close(self) -> None:
+        """Lets the engine's own threads end; instances keep running."""
+        self.queue.close()
+        self.driver.close()
+        self.backends.router.close()
+        self.backends.objects.close()
+        self.database.close()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    clock: Clock,
+    driver: Driver,
+    access: EngineAccess,
+    make_router: Callable[[OnHealth], Router] = Router,
+) -> Parts:
+    """Ties the parts of one engine together; nothing runs yet."""
     database = Database(settings.database_file)
-    unfinished = cast("Any", None)
-    return Backends(
+    records = Records(database, clock)
+    objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
+    log_streams = LogStreams(settings.logs_folder)
+    queue = WorkQueue(clock)
+    instances = Instances(driver, queue)
+    router = make_router(
+        lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
+    )
+    training_jobs = TrainingJobLifecycle(
+        records=records,
+        objects=objects,
+        log_streams=log_streams,
+        instances=instances,
+        queue=queue,
+        clock=clock,
+        settings=settings,
+        access=access,
+    )
+    fleet = Fleet(
+        instances=instances,
+        router=router,
+        models=ModelStore(objects, settings.models_folder),
+        log_streams=log_streams,
+        settings=settings,
+        access=access,
+    )
+    endpoints = EndpointLifecycle(
+        records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
+    )
+    backends = Backends(
         settings=settings,
         clock=clock,
-        records=Records(database, clock),
-        objects=unfinished,
-        log_streams=unfinished,
-        training_jobs=unfinished,
-        endpoints=unfinished,
-        router=Router(lambda _endpoint, _backend, _health: None),
+        records=records,
+        objects=objects,
+        log_streams=log_streams,
+        training_jobs=training_jobs,
+        endpoints=endpoints,
+        router=router,
     )
+    return Parts(backends, queue, driver, database)
+
+
+def engine_access(settings: Settings, keys: KeyRing, driver: Driver, port: int) -> EngineAccess:
+    """How a job's own code reaches the engine: its address, and credentials of the job's own."""
+
+    def access(subject: str, role_arn: str, network: str) -> dict[str, str]:
+        credentials = keys.issue(subject, role_arn.rpartition("/")[2] or ENGINE_ROLE)
+        return {
+            "AWS_ENDPOINT_URL": f"http://{driver.gateway_host(network)}:{port}",
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+            "AWS_SESSION_TOKEN": credentials.session_token or "",
+            "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region,
+        }
+
+    return access
 
 
 def _state(settings: Settings, port: int) -> EngineState:

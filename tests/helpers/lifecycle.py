@@ -1,27 +1,18 @@
 """An engine without HTTP: real store, real lifecycles, a fake driver and a clock turned by hand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intermodal_engine.store.log_streams import LogStreams
-
+from intermodal_engine.app import assemble
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.fake import FakeDriver
-from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
-from intermodal_engine.lifecycle.fleet import Fleet
-from intermodal_engine.lifecycle.instances import Instances
-from intermodal_engine.lifecycle.model_files import ModelStore
-from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health, Router
 from intermodal_engine.services.call import Backends, Call, Parameters
 from intermodal_engine.services.sagemaker import OPERATIONS
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.database import Database
-from intermodal_engine.store.objects import ObjectStore
-from intermodal_engine.store.records import Records
 from intermodal_engine.wire.http import HttpRequest
 from intermodal_engine.wire.route import resolve
 from intermodal_engine.wire.validate import validate
@@ -89,54 +80,13 @@ def make_world(
     clock = clock or FakeClock()
     settings = settings or Settings(home=home, driver="fake", health_timeout_s=60.0)
     settings.scratch_folder.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database_file)
-    records = Records(database, clock)
-    objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
-    log_streams = LogStreams(settings.logs_folder)
     driver = FakeDriver(clock.now)
-    queue = WorkQueue(clock)
-    instances = Instances(driver, queue)
     router = TestRouter()
-    training_jobs = TrainingJobLifecycle(
-        records=records,
-        objects=objects,
-        log_streams=log_streams,
-        instances=instances,
-        queue=queue,
-        clock=clock,
-        settings=settings,
-        access=access,
+    parts = assemble(
+        settings, clock=clock, driver=driver, access=access, make_router=lambda _: router
     )
-    fleet = Fleet(
-        instances=instances,
-        router=router,
-        models=ModelStore(objects, settings.models_folder),
-        log_streams=log_streams,
-        settings=settings,
-        access=access,
-    )
-    endpoints = EndpointLifecycle(
-        records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
-    )
-    backends = Backends(
-        settings=settings,
-        clock=clock,
-        records=records,
-        objects=objects,
-        log_streams=log_streams,
-        training_jobs=training_jobs,
-        endpoints=endpoints,
-        router=router,
-    )
-    training_jobs.recover()
-    endpoints.recover()
-    return World(backends, clock, driver, queue, router)
-
-
-def with_settings(world: World, **changes: Any) -> World:
-    """The same home under other settings."""
-    settings = replace(world.backends.settings, **changes)
-    return make_world(settings.home, clock=world.clock, settings=settings)
+    parts.recover()
+    return World(parts.backends, clock, driver, parts.queue, router)
 
 
 def access(subject: str, role_arn: str, network: str) -> Mapping[str, str]:

@@ -187,5 +187,8 @@ class Driver(Protocol):
             start of it was ever recorded.
         """
 
+    def gateway_host(self, network: str) -> str:
+        """Address under which the instances of a network reach servers on this host."""
+
     def close(self) -> None:
         """Lets go of threads and sockets. What runs keeps running."""

@@ -165,6 +165,10 @@ class FakeDriver:
             on_exit(spec.instance_id)
         return run.instance
 
+    def gateway_host(self, network: str) -> str:  # noqa: ARG002 - nothing really runs there
+        """Loopback. See `Driver.gateway_host`."""
+        return "127.0.0.1"
+
     def close(self) -> None:
         """Forgets what runs, as an engine that dies does."""
         with self._lock:

@@ -22,6 +22,7 @@ from intermodal_engine.store.records import Record
 
 KIND = "endpoint"
 PORT = 8080
+LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints/"
 ZONE_LETTERS = "abc"
 
 
@@ -170,7 +171,7 @@ class Fleet:
 
     def log_group(self, record: Record) -> str:
         """The CloudWatch Logs group of an endpoint."""
-        return f"/aws/sagemaker/Endpoints/{record.name}"
+        return f"{LOG_GROUP_PREFIX}{record.name}"
 
     def _spec(self, record: Record, member: Member) -> InstanceSpec:
         variant = record.state["deployments"][str(member.generation)]["variants"][member.variant]

@@ -1,0 +1,130 @@
+"""Frees what ended jobs left behind: instance folders, unpacked models, logs.
+
+Records, events, objects and whatever an open job or endpoint uses are never touched. Works beside
+a running engine, since what has ended never changes.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from intermodal_contract.statuses import TrainingJobStatus, is_terminal
+from intermodal_engine.lifecycle import fleet, training_job
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.log_streams import LogStreams
+from intermodal_engine.store.records import Record, Records
+
+SETTLING_S = 3600.0
+"""Younger leftovers may belong to something that is just being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """One thing that was, or would be, removed.
+
+    Attributes:
+        what: `instance`, `model`, `log` or `scratch`.
+        path: where it lay.
+        size_bytes: what it took on disk.
+    """
+
+    what: str
+    path: Path
+    size_bytes: int
+
+
+def prune(
+    settings: Settings, records: Records, *, now: float, older_than_s: float, dry_run: bool = False
+) -> list[Pruned]:
+    """Removes what ended at least `older_than_s` ago.
+
+    Args:
+        settings: where things lie.
+        records: what is known.
+        now: epoch seconds.
+        older_than_s: age since a job's end, in seconds.
+        dry_run: only say what would go.
+
+    Returns:
+        What went, in no particular order.
+    """
+    before = now - older_than_s
+    candidates = [
+        *_training_folders(settings, records, before),
+        *_models(settings, records, min(before, now - SETTLING_S)),
+        *_scratch(settings, min(before, now - SETTLING_S)),
+        *_logs(settings, records, before),
+    ]
+    pruned = [Pruned(what, path, _size_bytes(path)) for what, path in candidates]
+    for one in () if dry_run else pruned:
+        if one.path.is_dir():
+            shutil.rmtree(one.path, ignore_errors=True)
+        else:
+            one.path.unlink(missing_ok=True)
+    return pruned
+
+
+def _training_folders(
+    settings: Settings, records: Records, before: float
+) -> Iterator[tuple[str, Path]]:
+    for folder in _children(settings.instances_folder / training_job.KIND):
+        if _has_ended(records.find(training_job.KIND, folder.name), before):
+            yield "instance", folder
+    for folder in _children(settings.instances_folder / fleet.KIND):
+        if records.find(fleet.KIND, folder.name) is None and _is_older(folder, before):
+            yield "instance", folder
+
+
+def _models(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
+    used = {
+        variant.get("model_folder")
+        for record in records.all(fleet.KIND)
+        for deployment in record.state["deployments"].values()
+        for variant in deployment["variants"].values()
+    }
+    for folder in _children(settings.models_folder):
+        if str(folder) not in used and _is_older(folder, before):
+            yield "model", folder
+
+
+def _scratch(settings: Settings, before: float) -> Iterator[tuple[str, Path]]:
+    for path in _children(settings.scratch_folder):
+        if _is_older(path, before):
+            yield "scratch", path
+
+
+def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
+    log_streams = LogStreams(settings.logs_folder)
+    if training_job.LOG_GROUP in log_streams.groups():
+        for stream in log_streams.streams(training_job.LOG_GROUP):
+            job = stream.name.partition("/")[0]
+            if _has_ended(records.find(training_job.KIND, job), before):
+                yield "log", stream.path
+    for group in log_streams.groups(fleet.LOG_GROUP_PREFIX):
+        if records.find(fleet.KIND, group.removeprefix(fleet.LOG_GROUP_PREFIX)) is not None:
+            continue
+        for stream in log_streams.streams(group):
+            if stream.modified_at <= before:
+                yield "log", stream.path
+
+
+def _has_ended(record: Record | None, before: float) -> bool:
+    """Whether a job ended before that time; one without a record was never accepted."""
+    if record is None:
+        return True
+    return is_terminal(TrainingJobStatus(record.status)) and record.modified_at <= before
+
+
+def _children(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _is_older(path: Path, before: float) -> bool:
+    return path.lstat().st_mtime <= before
+
+
+def _size_bytes(path: Path) -> int:
+    if not path.is_dir():
+        return path.lstat().st_size
+    return sum(one.lstat().st_blocks * 512 for one in path.rglob("*"))
