@@ -17,7 +17,7 @@ from pathlib import Path
 from intermodal_contract.image import FrameworkImage, InvalidImageUriError, framework_image
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 
-_PLAIN_PYTHON = re.compile(r"(?:.+/)?intermodal[/-]python(?:[-.\w]*)(?::[-.\w]+)?")
+_PLAIN_PYTHON = re.compile(r"(?:.+/)?intermodal[/-]python(?:-[-.\w]+)?(?::[-.\w]+)?")
 _DISTRIBUTIONS: Mapping[str, tuple[str, str]] = {
     "pytorch": ("torch", "torch"),
     "mxnet": ("mxnet", "mxnet"),

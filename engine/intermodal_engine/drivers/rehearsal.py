@@ -15,15 +15,18 @@ from intermodal_engine.drivers.supervision.plan import SupervisorPlan
 
 def allowed_isolation(folder: Path) -> Isolation:
     """The best level of which a whole start, all mounts included, succeeds in `folder`."""
-    levels = [Isolation.USER_NAMESPACES]
-    if os.geteuid() == 0:
-        levels.insert(0, Isolation.NAMESPACES)
+    return next(level for level in Isolation if allows(level, folder))
+
+
+def allows(level: Isolation, folder: Path) -> bool:
+    """Whether instances in `folder` can have this level."""
+    if level is Isolation.NONE:
+        return True
+    if level is Isolation.NAMESPACES and os.geteuid() != 0:
+        return False
     folder.mkdir(parents=True, exist_ok=True)
-    for level in levels:
-        with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
-            if rehearse(level, Path(scratch)) == "started":
-                return level
-    return Isolation.NONE
+    with tempfile.TemporaryDirectory(prefix="rehearsal-", dir=folder) as scratch:
+        return rehearse(level, Path(scratch)) == "started"
 
 
 def rehearse(level: Isolation, scratch: Path) -> str:

@@ -1,0 +1,499 @@
+"""What only the process driver does, at each isolation level that is possible here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from intermodal_engine.drivers.base import (
+    InstanceState,
+    Mount,
+    MountMode,
+    PlanRefusedError,
+    StartFailedError,
+)
+from intermodal_engine.drivers.isolation import Isolation
+from intermodal_engine.drivers.rehearsal import allows
+from tests.helpers.driver_stages import (
+    Behaviour,
+    ProcessStage,
+    kill_supervisor,
+    processes_with,
+    text_of,
+    wait_for,
+    with_environment,
+    with_mounts,
+)
+
+STANDARD_SIGNALS = 0x7FFFFFFF
+ML = "import os; ML = os.environ.get('SAGEMAKER_BASE_DIR', '/opt/ml')\n"
+
+
+def levels(*wanted: Isolation) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("stage", wanted, ids=str, indirect=True)
+
+
+@pytest.fixture(params=list(Isolation), ids=str)
+def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProcessStage]:
+    if not allows(request.param, tmp_path):
+        pytest.skip(f"no {request.param} here")
+    stage = ProcessStage(tmp_path, request.param)
+    yield stage
+    stage.close()
+    assert processes_with(str(tmp_path)) == []
+
+
+def test_output_of_100_000_lines_is_whole(stage: ProcessStage) -> None:
+    spec = stage.python(1, "for number in range(100_000): print('line', number)")
+    assert stage.run(spec).exit_code == 0
+    assert text_of(spec.log) == "".join(f"line {number}\n" for number in range(100_000))
+
+
+def test_a_line_is_in_the_log_while_the_program_runs(stage: ProcessStage) -> None:
+    spec = stage.spec(1, Behaviour(lines=("hello",), runs_for_s=None))
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    assert text_of(spec.log).startswith("hello\n")
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
+
+
+def test_an_instance_without_its_supervisor_is_lost_and_nothing_of_it_is_left(
+    stage: ProcessStage,
+) -> None:
+    spec = stage.python(
+        1,
+        "import subprocess, sys, threading\n"
+        "for _ in range(3):\n"
+        "    subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(600)'],"
+        " start_new_session=True)\n"
+        "print('ready', flush=True); threading.Event().wait()",
+    )
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    assert len(processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@")) >= 5
+    kill_supervisor(spec.folder)
+    stage.ends.wait_for(spec.instance_id)
+    assert processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@") == []
+    status = stage.driver.status(instance)
+    assert status.state is InstanceState.LOST
+    assert "without a record" in (status.reason or "")
+
+
+def test_without_supervisor_and_init_the_driver_still_ends_the_rest(stage: ProcessStage) -> None:
+    spec = stage.spec(1, Behaviour(runs_for_s=None))
+    stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    supervisor = json.loads((spec.folder / "supervisor.json").read_text())["pid"]
+    init = int(Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()[0])
+    os.kill(supervisor, signal.SIGSTOP)
+    os.kill(init, signal.SIGKILL)
+    os.kill(supervisor, signal.SIGKILL)
+    stage.ends.wait_for(spec.instance_id)
+    assert processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@") == []
+
+
+def test_what_the_program_leaves_in_the_background_ends_with_it(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1,
+        "import os, subprocess, sys\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    if os.fork() == 0:\n"
+        "        subprocess.run(['sleep', '600'])\n"
+        "    os._exit(0)\n"
+        "print('first process ends')",
+    )
+    status = stage.run(spec)
+    assert status.exit_code == 0
+    assert text_of(spec.log) == "first process ends\n"
+    assert processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@") == []
+
+
+def test_a_killed_tree_leaves_no_grandchild(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1,
+        "import signal, subprocess, threading\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "print('ready', flush=True); threading.Event().wait()",
+    )
+    spec = replace(spec, stop_grace_s=0.1)
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
+    assert stage.driver.status(instance).exit_code == 137
+    assert processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@") == []
+
+
+def test_orphans_are_reaped_while_the_program_runs(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1,
+        "import os\n"
+        "r, w = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    if (orphan := os.fork()) == 0: os._exit(0)\n"
+        "    os.write(w, str(orphan).encode()); os._exit(0)\n"
+        "orphan = int(os.read(r, 20)); os.wait()\n"
+        "while os.path.exists(f'/proc/{orphan}'): os.sched_yield()\n"
+        "print('reaped')",
+    )
+    assert stage.run(spec).exit_code == 0
+    assert text_of(spec.log) == "reaped\n"
+
+
+def test_signals_that_python_ignores_are_not_ignored_in_the_program(stage: ProcessStage) -> None:
+    spec = replace(stage.spec(1, Behaviour()), command=("sh", "-c", "grep ^Sig /proc/self/status"))
+    stage.run(spec)
+    masks = dict(line.split(":\t") for line in text_of(spec.log).splitlines())
+    assert int(masks["SigIgn"], 16) & STANDARD_SIGNALS == 0
+    assert int(masks["SigBlk"], 16) == 0
+
+
+def test_nothing_of_the_engines_environment_reaches_the_program(
+    stage: ProcessStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "real")
+    monkeypatch.setenv("GITHUB_TOKEN", "real")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:password@proxy")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/certificates.pem")
+    spec = stage.python(1, "import json, os; print(json.dumps(dict(os.environ)))")
+    spec = replace(with_environment(spec, {"MINE": "yes"}), gpus=(1, 3))
+    stage.run(spec)
+    seen = json.loads(text_of(spec.log))
+    assert "real" not in str(seen)
+    assert "password" not in str(seen)
+    assert "PYTHONPATH" not in seen
+    assert seen["SSL_CERT_FILE"] == "/etc/certificates.pem"
+    assert seen["MINE"] == "yes"
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert seen["HOME"] == str(spec.folder / "home")
+    assert seen["PATH"].split(":")[0] == str(stage.bin)
+
+
+def test_what_the_program_writes_to_opt_ml_is_in_the_hosts_folder(stage: ProcessStage) -> None:
+    spec = stage.python(1, f"{ML}os.mkdir(ML + '/model'); open(ML + '/model/m', 'w').write('w')")
+    assert stage.run(spec).exit_code == 0
+    assert (spec.ml / "model" / "m").read_text() == "w"
+
+
+def test_writes_to_a_view_never_reach_the_source(stage: ProcessStage, tmp_path: Path) -> None:
+    source = tmp_path / "bucket, with: signs"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "data.csv").write_text("1,2")
+    spec = stage.python(
+        1,
+        f"{ML}d = ML + '/input/data/train/deep/'\n"
+        "print(open(d + 'data.csv').read())\n"
+        "open(d + 'data.csv', 'a').write('more'); open(d + 'new', 'w').close()\n"
+        "print(open(d + 'data.csv').read()); os.remove(d + 'data.csv')\n",
+    )
+    spec = with_mounts(spec, Mount(source, "/opt/ml/input/data/train", MountMode.VIEW))
+    assert stage.run(spec).exit_code == 0
+    assert text_of(spec.log) == "1,2\n1,2more\n"
+    assert (source / "deep" / "data.csv").read_text() == "1,2"
+    assert [path.name for path in (source / "deep").iterdir()] == ["data.csv"]
+
+
+def test_writes_to_a_read_write_mount_reach_the_source(stage: ProcessStage, tmp_path: Path) -> None:
+    source = tmp_path / "checkpoints"
+    source.mkdir()
+    spec = stage.python(1, f"{ML}open(ML + '/checkpoints/one', 'w').write('step 1')")
+    spec = with_mounts(spec, Mount(source, "/opt/ml/checkpoints", MountMode.READ_WRITE))
+    assert stage.run(spec).exit_code == 0
+    assert (source / "one").read_text() == "step 1"
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_a_read_only_mount_refuses_writes(stage: ProcessStage, tmp_path: Path) -> None:
+    source = tmp_path / "model"
+    source.mkdir()
+    (source / "weights").write_text("1")
+    spec = stage.python(
+        1,
+        "try: open('/opt/ml/model/weights', 'w')\nexcept OSError as error: print(error.strerror)",
+    )
+    spec = with_mounts(spec, Mount(source, "/opt/ml/model", MountMode.READ_ONLY))
+    stage.run(spec)
+    assert text_of(spec.log) == "Read-only file system\n"
+    assert (source / "weights").read_text() == "1"
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_each_host_of_the_group_reaches_each_other_by_name(
+    stage: ProcessStage, tmp_path: Path
+) -> None:
+    hosts = ("algo-1", "algo-2")
+    listening = (
+        "import os, socket\n"
+        "address = ('algo-1', int(os.environ.get('INTERMODAL_MASTER_PORT', '7777')))\n"
+        "with socket.create_server(address) as server:\n"
+        "    print('ready', flush=True)\n"
+        "    print(server.accept()[0].recv(100).decode())\n"
+    )
+    calling = (
+        "import os, socket\n"
+        "address = ('algo-1', int(os.environ.get('INTERMODAL_MASTER_PORT', '7777')))\n"
+        "with socket.create_connection(address, 5) as connection:\n"
+        "    connection.send(socket.gethostname().encode())\n"
+        "assert socket.gethostbyname('algo-2') != socket.gethostbyname('algo-1')\n"
+    )
+    first = replace(stage.python(1, listening), hosts=hosts, network="job")
+    second = replace(stage.python(2, calling), hosts=hosts, network="job", host="algo-2")
+    instance = stage.driver.start(stage.driver.plan(first), stage.ends)
+    stage.wait_until_ready(first)
+    assert stage.run(second).exit_code == 0, second.log.read_text()
+    stage.ends.wait_for(first.instance_id)
+    assert stage.driver.status(instance).exit_code == 0
+    assert text_of(first.log) == "ready\nalgo-2\n"
+
+
+def test_two_instances_serve_on_the_same_container_port(stage: ProcessStage) -> None:
+    stage.program(
+        "serve",
+        "import http.server, os, socket\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200); self.end_headers()\n"
+        "        self.wfile.write(os.environ['NAME'].encode())\n"
+        "host = os.environ.get('SAGEMAKER_BIND_TO_HOST', '0.0.0.0')\n"
+        "port = int(os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080'))\n"
+        "server = http.server.HTTPServer((host, port), Handler)\n"
+        "print('ready', flush=True); server.serve_forever()\n",
+    )
+    instances = []
+    for number in (1, 2):
+        spec = with_environment(stage.python(number, ""), {"NAME": f"instance {number}"})
+        spec = replace(spec, command=("serve",), ports=(8080,), network="endpoint")
+        instances.append(stage.driver.start(stage.driver.plan(spec), stage.ends))
+        stage.wait_until_ready(spec)
+    for number, instance in enumerate(instances, 1):
+        host, port = instance.addresses[8080]
+        with urllib.request.urlopen(f"http://{host}:{port}/ping", timeout=5) as answer:
+            assert answer.read() == f"instance {number}".encode()
+        stage.driver.stop(instance)
+        stage.ends.wait_for(instance.instance_id)
+
+
+def test_a_program_that_is_not_there_fails_the_start_and_leaves_nothing(
+    stage: ProcessStage,
+) -> None:
+    spec = replace(stage.python(1, ""), command=("no-such-program",))
+    with pytest.raises(StartFailedError, match="cannot execute `no-such-program`: No such file"):
+        stage.driver.start(stage.driver.plan(spec), stage.ends)
+    assert processes_with(f"INTERMODAL_INSTANCE={spec.instance_id}@") == []
+    assert stage.ends.ids == []
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_a_mount_whose_source_is_gone_fails_the_start(stage: ProcessStage, tmp_path: Path) -> None:
+    spec = stage.python(1, "")
+    mount = Mount(tmp_path / "gone", "/opt/ml/input/data/train", MountMode.VIEW)
+    with pytest.raises(StartFailedError, match="No such file"):
+        stage.driver.start(stage.driver.plan(with_mounts(spec, mount)), stage.ends)
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_an_instance_sees_only_its_own_processes_and_shared_memory(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1,
+        "import os, socket\n"
+        "print(socket.gethostname(), os.getppid(), os.listdir('/dev/shm'))\n"
+        "print(sorted(int(name) for name in os.listdir('/proc') if name.isdigit()))\n"
+        "open('/dev/shm/left-behind', 'w').close()\n",
+    )
+    stage.run(spec)
+    assert text_of(spec.log) == "algo-1 1 []\n[1, 2]\n"
+    assert not Path("/dev/shm/left-behind").exists()
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_a_host_without_opt_ml_keeps_lacking_it(stage: ProcessStage) -> None:
+    if Path("/opt/ml").exists():
+        pytest.skip("this host has an /opt/ml")
+    outside = sorted(path.name for path in Path("/opt").iterdir())
+    spec = stage.python(1, "import os; print(sorted(os.listdir('/opt')))")
+    stage.run(spec)
+    assert text_of(spec.log) == f"{sorted([*outside, 'ml'])}\n"
+    assert sorted(path.name for path in Path("/opt").iterdir()) == outside
+
+
+@levels(Isolation.NONE)
+def test_without_namespaces_a_program_that_insists_on_opt_ml_is_refused(
+    stage: ProcessStage,
+) -> None:
+    spec = replace(stage.python(1, ""), command=("bash", "/opt/ml/input/data/code/run.sh"))
+    with pytest.raises(PlanRefusedError, match=r"insists on /opt/ml(.|\n)*--driver docker"):
+        stage.driver.plan(spec)
+
+
+@levels(Isolation.NONE)
+def test_without_namespaces_several_hosts_are_refused(stage: ProcessStage) -> None:
+    spec = replace(stage.python(1, ""), hosts=("algo-1", "algo-2"))
+    with pytest.raises(PlanRefusedError, match="several hosts"):
+        stage.driver.plan(spec)
+
+
+@levels(Isolation.NONE)
+def test_without_namespaces_the_program_is_told_where_opt_ml_is(stage: ProcessStage) -> None:
+    spec = stage.python(1, "")
+    plan = stage.driver.plan(spec)
+    assert plan.environment["SAGEMAKER_BASE_DIR"] == str(spec.ml)
+    assert any(str(spec.ml) in note for note in plan.notes)
+
+
+ENGINE = """
+import sys, threading
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from tests.helpers.driver_stages import Behaviour, ProcessStage
+from intermodal_engine.drivers.isolation import Isolation
+stage = ProcessStage(Path({root!r}), Isolation({level!r}))
+for number, behaviour in enumerate([
+    Behaviour(lines=("first",), runs_for_s=None, exit_code_on_sigterm=9),
+    Behaviour(exit_code=6), Behaviour(runs_for_s=None),
+], 1):
+    spec = stage.spec(number, behaviour)
+    stage.driver.start(stage.driver.plan(spec), stage.ends)
+print("started", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_instances_outlive_an_engine_that_is_killed(stage: ProcessStage, tmp_path: Path) -> None:
+    root = tmp_path / "engine"
+    root.mkdir()
+    source = ENGINE.format(
+        tests=str(Path(__file__).parents[2]), root=str(root), level=str(stage.isolation)
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"started\n"
+        engine.kill()
+    specs = [
+        replace(
+            stage.python(number, ""),
+            folder=root / f"instance-{number}",
+            log=root / "logs" / f"{number}.log",
+        )
+        for number in (1, 2, 3)
+    ]
+    kill_supervisor(specs[2].folder)
+    running, ended, lost = (stage.driver.adopt(spec, stage.ends) for spec in specs)
+    assert running is not None
+    assert ended is not None
+    assert lost is not None
+    stage.ends.wait_for(ended.instance_id)
+    stage.ends.wait_for(lost.instance_id)
+    assert stage.driver.status(running).state is InstanceState.RUNNING
+    assert stage.driver.status(ended).exit_code == 6
+    assert stage.driver.status(lost).state is InstanceState.LOST
+    stage.wait_until_ready(specs[0])
+    stage.driver.stop(running)
+    stage.ends.wait_for(running.instance_id)
+    assert stage.driver.status(running).exit_code == 9
+    assert text_of(specs[0].log) == "first\nready\n"
+
+
+def test_a_supervisor_that_was_never_started_is_settled_as_lost(
+    stage: ProcessStage, tmp_path: Path
+) -> None:
+    """The engine died after it had recorded the plan and before it had started anything."""
+    spec = stage.spec(1, Behaviour())
+    stage.run(spec)
+    (spec.folder / "exit.json").unlink()
+    (spec.folder / "supervisor.json").unlink()
+    stage.restart()
+    adopted = stage.driver.adopt(spec, stage.ends)
+    assert adopted is not None
+    stage.ends.wait_for(spec.instance_id)
+    assert stage.driver.status(adopted).state is InstanceState.LOST
+
+
+def test_another_process_with_a_recorded_pid_is_left_alone(stage: ProcessStage) -> None:
+    spec = stage.spec(1, Behaviour(runs_for_s=None, exit_code_on_sigterm=3))
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    record = json.loads((spec.folder / "supervisor.json").read_text())
+    with subprocess.Popen(["sleep", "600"]) as bystander:
+        (spec.folder / "supervisor.json").write_text(json.dumps({**record, "pid": bystander.pid}))
+        stage.driver.stop(instance)
+        assert bystander.poll() is None
+        bystander.kill()
+    (spec.folder / "supervisor.json").write_text(json.dumps(record))
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
+
+
+def test_no_supervisor_stays_as_a_zombie(stage: ProcessStage) -> None:
+    for number in range(3):
+        stage.run(stage.spec(number, Behaviour()))
+    children = Path(f"/proc/self/task/{threading.main_thread().native_id}/children").read_text()
+    states = [
+        Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] for pid in children.split()
+    ]
+    assert "Z" not in states
+
+
+@levels(Isolation.NAMESPACES, Isolation.USER_NAMESPACES)
+def test_nothing_stays_mounted_on_the_host(stage: ProcessStage, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    spec = with_mounts(
+        stage.spec(1, Behaviour(runs_for_s=None)),
+        Mount(source, "/opt/ml/input/data/train", MountMode.VIEW),
+    )
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_a_full_disk_loses_log_lines_but_neither_the_program_nor_its_result(
+    stage: ProcessStage, tmp_path: Path
+) -> None:
+    spec = replace(
+        stage.spec(1, Behaviour(lines=("x" * 100,) * 5, exit_code=2)), log=Path("/dev/full")
+    )
+    status = stage.run(spec)
+    assert status.exit_code == 2
+    assert "log are lost" in (status.reason or "")
+
+
+def test_standard_input_is_at_its_end(stage: ProcessStage) -> None:
+    spec = stage.python(1, "import sys; print(repr(sys.stdin.read()))")
+    stage.run(spec)
+    assert text_of(spec.log) == "''\n"
+
+
+def test_stopping_right_after_the_start_is_not_lost(stage: ProcessStage) -> None:
+    spec = stage.spec(1, Behaviour(runs_for_s=None))
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
+    assert stage.driver.status(instance).signal == signal.SIGTERM
+
+
+def test_the_log_follows_within_moments(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1, "import time, threading\nprint(time.time(), flush=True); threading.Event().wait()"
+    )
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    wait_for(lambda: spec.log.exists() and spec.log.read_text().endswith("\n"))
+    stamp, printed = spec.log.read_text().split()
+    assert int(stamp) / 1000 - float(printed) < 1.0
+    stage.driver.stop(instance)
+    stage.ends.wait_for(spec.instance_id)
