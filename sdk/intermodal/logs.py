@@ -56,6 +56,7 @@ class LogTail:
         """The last lines of each stream, whatever was read before."""
         lines = []
         for stream in self._names():
+            self._tokens.setdefault(stream, None)
             answer = self._client.get_log_events(
                 logGroupName=self._group,
                 logStreamName=stream,
@@ -68,8 +69,9 @@ class LogTail:
         return list(self.last)
 
     def _names(self) -> Iterator[str]:
+        which = {"logStreamNamePrefix": self._prefix} if self._prefix else {}
         pages = self._client.get_paginator("describe_log_streams").paginate(
-            logGroupName=self._group, logStreamNamePrefix=self._prefix, orderBy="LogStreamName"
+            logGroupName=self._group, orderBy="LogStreamName", **which
         )
         try:
             for page in pages:

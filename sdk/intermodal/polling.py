@@ -147,9 +147,10 @@ class Patience:
 
 def _is_transient(error: Exception) -> bool:
     from botocore.exceptions import ClientError, HTTPClientError
+    from botocore.exceptions import ConnectionError as NoConnectionError
 
     if isinstance(error, ClientError):
         code = error.response.get("Error", {}).get("Code", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return code in _TRANSIENT_CODES or status in (429, 502, 503, 504)
-    return isinstance(error, HTTPClientError)
+    return isinstance(error, HTTPClientError | NoConnectionError)

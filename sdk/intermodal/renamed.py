@@ -81,4 +81,4 @@ def _depth_of_caller() -> int:
     while frame.f_back and str(frame.f_globals.get("__name__", "")).startswith("intermodal."):
         frame = frame.f_back
         depth += 1
-    return depth - 1
+    return depth
