@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 from botocore.model import OperationModel, Shape
-from tests.helpers.wire_clients import client_request, on_the_wire, operations, sample
 
 from intermodal_engine.wire.models import SERVICES, load_service
 from intermodal_engine.wire.parse import parse
 from intermodal_engine.wire.route import resolve
+from tests.helpers.wire_clients import client_request, on_the_wire, operations, sample
 
 CASES = [
     (entry.name, protocol)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from botocore.model import OperationModel, Shape
-from tests.helpers.wire_clients import MOMENT, client_result, operations, sample
 
 from intermodal_engine.wire.http import FileSlice
 from intermodal_engine.wire.models import SERVICES, load_service
 from intermodal_engine.wire.route import named
 from intermodal_engine.wire.serialize import serialize
+from tests.helpers.wire_clients import MOMENT, client_result, operations, sample
 
 CASES = [
     (entry.name, protocol)

@@ -49,4 +49,6 @@ def dialect_of(request: HttpRequest, signing_name: str | None = None) -> Dialect
         return Dialect.CBOR
     if is_form(request) or _ACTION.search(request.query):
         return Dialect.QUERY
-    return Dialect.S3 if signing_name is None else Dialect.REST_JSON
+    if signing_name is None and not request.path.startswith("/endpoints/"):
+        return Dialect.S3
+    return Dialect.REST_JSON

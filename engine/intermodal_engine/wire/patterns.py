@@ -56,7 +56,9 @@ def _next(pattern: str, position: int, depth: int) -> tuple[str, int]:
         return _escape(pattern, position, depth)
     if depth and char == "-" and position and _follows_class(pattern, position):
         return "\\-", 1
-    if depth and char in "&|~" and pattern[position : position + 2] == char * 2:
+    if depth and pattern.startswith("&&", position):
+        raise re.error("an intersection of classes")
+    if depth and char in "|~":
         return f"\\{char}", 1
     return char, 1
 
