@@ -79,8 +79,12 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             on_ready(state)
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
 
+        async def serve() -> None:
+            await Server(gateway, ready).serve(sockets=[listener])
+            backends.router.close()
+
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(Server(gateway, ready).serve(sockets=[listener]))
+            runner.run(serve())
         _log.info("stopped")
 
 
@@ -129,7 +133,7 @@ def assemble(
     objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
     log_streams = LogStreams(settings.logs_folder)
     queue = WorkQueue(clock)
-    instances = Instances(driver, queue)
+    instances = Instances(driver, queue, clock)
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
     )

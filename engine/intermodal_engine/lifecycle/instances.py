@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Callable, Mapping
 
+from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, InstanceStatus
 from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.store.log_streams import append_lines
 
 EngineAccess = Callable[[str, str, str], Mapping[str, str]]
 """`(subject, role ARN, network)` to the variables with which a job's code reaches the engine."""
@@ -21,24 +23,28 @@ class Instances:
     Args:
         driver: starts and finds instances.
         queue: has the record of an instance looked at when the instance ends.
+        clock: stamps what the engine itself says in an instance's log.
     """
 
-    def __init__(self, driver: Driver, queue: WorkQueue) -> None:
+    def __init__(self, driver: Driver, queue: WorkQueue, clock: Clock) -> None:
+        self._clock = clock
         self._driver = driver
         self._queue = queue
         self._known: dict[str, Instance] = {}
         self._lock = threading.Lock()
 
-    def plan_notes(self, spec: InstanceSpec) -> tuple[str, ...]:
-        """What a person should know about how the spec would run.
+    def check(self, spec: InstanceSpec) -> None:
+        """Makes sure that the spec could run here.
 
         Raises:
-            PlanRefusedError: it cannot run here.
+            PlanRefusedError: it cannot.
         """
-        return self._driver.plan(spec).notes
+        self._driver.plan(spec)
 
     def ensure(self, spec: InstanceSpec) -> Instance:
         """The running (or ended) instance of a spec: known, adopted, or started now.
+
+        What a person should know about how it runs, its log says first.
 
         Raises:
             PlanRefusedError: it cannot run here.
@@ -46,7 +52,10 @@ class Instances:
         """
         instance = self.find(spec)
         if instance is None:
-            instance = self._driver.start(self._driver.plan(spec), self._on_exit)
+            plan = self._driver.plan(spec)
+            notes = [f"intermodal: {note}" for note in plan.notes]
+            append_lines(spec.log, int(self._clock.now() * 1000), notes)
+            instance = self._driver.start(plan, self._on_exit)
             self._remember(instance)
         return instance
 

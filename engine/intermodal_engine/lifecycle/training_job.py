@@ -161,11 +161,10 @@ class TrainingJobLifecycle:
     # Phases: each does what is due and says whether to look again at once.
 
     def _start(self, record: Record) -> bool:
-        notes: tuple[str, ...] = ()
         for host in _hosts(record):
-            notes = self._instances.plan_notes(self._spec(record, host, ()))
+            self._instances.check(self._spec(record, host, ()))
         self._stager.check(_channels(record))
-        self._advance(record, SecondaryStatus.DOWNLOADING, notes=notes)
+        self._advance(record, SecondaryStatus.DOWNLOADING)
         return True
 
     def _download(self, record: Record) -> bool:

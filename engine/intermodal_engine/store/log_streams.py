@@ -6,7 +6,7 @@ line feed is still being written and does not count yet. Places in a stream are 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -120,12 +120,13 @@ class LogStreams:
         """
         (self._root / _escape(group)).mkdir(parents=True)
 
-    def append(self, path: Path, timestamp_ms: int, lines: list[str]) -> None:
-        """Adds lines of the engine's own to a stream's file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(f"{timestamp_ms} {line}\n" for line in lines)
-        with path.open("ab") as file:
-            file.write(text.encode("utf-8", "replace"))
+
+def append_lines(path: Path, timestamp_ms: int, lines: Iterable[str]) -> None:
+    """Adds lines of the engine's own to a stream's file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{timestamp_ms} {line}\n" for line in lines)
+    with path.open("ab") as file:
+        file.write(text.encode("utf-8", "replace"))
 
 
 def read_forward(path: Path, offset: int) -> Iterator[LogEvent]:
