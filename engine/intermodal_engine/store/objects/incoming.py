@@ -6,6 +6,7 @@ are in memory. What comes is MD5 (for the ETag) and the checksums that the clien
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -135,6 +136,20 @@ async def pour(stream: AsyncIterator[bytes], intake: Intake, executor: Executor)
     finally:
         if working is not None and not working.done():
             await asyncio.wait([working])  # the file is the worker's until then
+
+
+def feed(source: int, start: int, size_bytes: int, intake: Intake) -> Received:
+    """Feeds a range of an open file to an intake.
+
+    Raises:
+        IncompleteBodyError: the source is shorter.
+        StorageFullError: the disk has no room.
+    """
+    end = start + size_bytes
+    while start < end and (data := os.pread(source, min(_BATCH_BYTES, end - start), start)):
+        intake.take(data)
+        start += len(data)
+    return intake.finish(Announcement(size_bytes))
 
 
 def md5_of_md5s(etags: Iterable[str]) -> str:

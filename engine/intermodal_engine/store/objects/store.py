@@ -18,11 +18,12 @@ from intermodal_engine.store.objects import keys, views
 from intermodal_engine.store.objects.catalogue import Catalogue
 from intermodal_engine.store.objects.disk import Disk
 from intermodal_engine.store.objects.errors import NoSuchKeyError
-from intermodal_engine.store.objects.incoming import Announcement, pour
+from intermodal_engine.store.objects.incoming import Announcement, feed, pour
 from intermodal_engine.store.objects.info import BucketInfo, ObjectInfo, Page
 from intermodal_engine.store.objects.layout import Layout
 from intermodal_engine.store.objects.rows import Details, Row, Rows, with_checksums
 from intermodal_engine.store.objects.tree import CommonPrefix, Found, Walk, successor
+from intermodal_engine.store.objects.uploads import Uploads
 from intermodal_engine.store.objects.writing import Clock, Condition, Writer, in_worker
 
 _WORKERS = 4
@@ -38,6 +39,9 @@ class ObjectStore:
         database: holds the rows.
         clock: dates new objects.
         disk: the durable steps; a test may put its own in between.
+
+    Attributes:
+        uploads: multipart uploads.
     """
 
     def __init__(
@@ -59,11 +63,15 @@ class ObjectStore:
             self._layout, self._rows, self._catalogue, self._disk, self._scratch, clock
         )
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="objects")
+        self.uploads = Uploads(
+            scratch / "uploads", database, self._writer, self._disk, clock, self._workers
+        )
 
     def recover(self) -> None:
         """Clears away what a crash left. Call once, before anything else."""
         for leftover in self._scratch.iterdir():
             self._disk.remove(leftover)
+        self.uploads.recover()
 
     def close(self) -> None:
         """Ends the worker threads."""
@@ -101,6 +109,8 @@ class ObjectStore:
             BucketNotEmptyError: it holds objects, or files that are none.
         """
         self._layout.delete_bucket(bucket)
+        for upload in self.uploads.list(bucket):
+            self.uploads.abort(upload)
         self._rows.forget_bucket(bucket)
 
     # -- reading
@@ -230,7 +240,7 @@ class ObjectStore:
         path: Path,
         *,
         content_type: str | None = None,
-        move: bool = False,
+        move: bool = True,
     ) -> ObjectInfo:
         """Stores a finished file as an object, durably.
 
@@ -342,7 +352,7 @@ class ObjectStore:
     ) -> ObjectInfo:
         size = os.fstat(source).st_size
         with self._writer.temporary(size) as (path, file):
-            received = self._writer.copy_in(source, 0, size, file, algorithms)
+            received = feed(source, 0, size, self._writer.intake(file, algorithms))
             row = Row(received.md5, with_checksums(details, received.checksums))
             return self._writer.commit(bucket, key, path, file, row, condition)
 

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from intermodal_engine.store.objects import keys
 from intermodal_engine.store.objects.catalogue import Catalogue
 from intermodal_engine.store.objects.disk import Disk, check_room, errors_of, new_name
-from intermodal_engine.store.objects.incoming import Announcement, Intake, Received
+from intermodal_engine.store.objects.incoming import Intake
 from intermodal_engine.store.objects.info import ObjectInfo
 from intermodal_engine.store.objects.layout import Layout
 from intermodal_engine.store.objects.rows import Row, Rows
@@ -135,22 +135,6 @@ class Writer:
             if removed:
                 self._rows.forget(bucket, key)
         return removed
-
-    def copy_in(
-        self, source: int, start: int, size_bytes: int, file: int, algorithms: Iterable[str]
-    ) -> Received:
-        """Reads a range of an open file into a temporary one, and hashes it.
-
-        Raises:
-            IncompleteBodyError: the source is shorter.
-            StorageFullError: the disk has no room.
-        """
-        intake = self.intake(file, algorithms)
-        end = start + size_bytes
-        while start < end and (data := os.pread(source, min(_READ_BYTES, end - start), start)):
-            intake.take(data)
-            start += len(data)
-        return intake.finish(Announcement(size_bytes))
 
     def _described(self, bucket: str, found: Found | None) -> ObjectInfo | None:
         return (
