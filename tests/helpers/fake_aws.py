@@ -182,9 +182,9 @@ class FakeAws:
             "SecondaryStatus": transitions[-1]["Status"],
             "SecondaryStatusTransitions": transitions,
             "CreationTime": now,
-            "ModelArtifacts": {"S3ModelArtifacts": model},
         }
         if has_ended and self.plan.end == "Completed":
+            answer["ModelArtifacts"] = {"S3ModelArtifacts": model}
             bucket, _, key = model.removeprefix("s3://").partition("/")
             self.objects.setdefault((bucket, key), tar_gz({"model.txt": b"m"}))
         if has_ended and self.plan.reason:
