@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import uvloop
 from botocore.auth import S3SigV4Auth, SigV4Auth
@@ -115,7 +115,7 @@ def served(
     key_ring = KeyRing(KEYS)
     parts: dict[str, Any] = dict.fromkeys(Backends.__dataclass_fields__)
     parts |= {"settings": settings, "clock": SystemClock(), **backends}
-    gateway = Gateway(key_ring, find, cast("Backends", Backends(**parts)))
+    gateway = Gateway(key_ring, find, Backends(**parts))
     ready = threading.Event()
     listener = listen(0)
     port = listener.getsockname()[1]

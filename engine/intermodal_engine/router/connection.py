@@ -85,12 +85,15 @@ class ConnectionPool:
     Args:
         host: an IP address.
         port: TCP port.
+        on_lost: called when an idle connection ends, which may be the first sign of a death.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, on_lost: Callable[[], None]) -> None:
         self._host = host
         self._port = port
+        self._on_lost = on_lost
         self._idle: list[Connection] = []
+        self._is_closed = False
 
     async def acquire(self, *, fresh: bool = False) -> "Connection":
         """A connection that nobody else uses.
@@ -103,13 +106,13 @@ class ConnectionPool:
         """
         while self._idle and not fresh:
             connection = self._idle.pop()
-            if connection.is_reusable:
+            if connection.is_open:
                 return connection
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: Connection(self._release), self._host, self._port
+                    lambda: Connection(self), self._host, self._port
                 )
         except (OSError, TimeoutError) as error:
             raise ConnectFailedError(
@@ -117,28 +120,40 @@ class ConnectionPool:
             ) from error
         return connection
 
-    def close(self) -> None:
+    def release(self, connection: "Connection") -> None:
+        """Takes back a connection that can carry another request."""
+        if self._is_closed or len(self._idle) >= _IDLE_LIMIT:
+            connection.abort()
+        else:
+            self._idle.append(connection)
+
+    def lose(self, connection: "Connection") -> None:
+        """Drops a connection that has ended while it was idle."""
+        if connection in self._idle:
+            self._idle.remove(connection)
+            self._on_lost()
+
+    def flush(self) -> None:
         """Closes what is idle."""
         while self._idle:
             self._idle.pop().abort()
 
-    def _release(self, connection: "Connection") -> None:
-        if len(self._idle) < _IDLE_LIMIT:
-            self._idle.append(connection)
-        else:
-            connection.abort()
+    def close(self) -> None:
+        """Closes what is idle, now and later."""
+        self._is_closed = True
+        self.flush()
 
 
 class Connection(asyncio.Protocol):
     """One connection. `exchange` is called for one request after the other, never for two at once.
 
     Args:
-        on_idle: called when it can carry another request.
+        pool: gets it back after each exchange.
     """
 
-    def __init__(self, on_idle: Callable[["Connection"], None]) -> None:
+    def __init__(self, pool: ConnectionPool) -> None:
         self.on_end: Callable[[], None] | None = None
-        self._on_idle = on_idle
+        self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._uses = 0
@@ -154,7 +169,7 @@ class Connection(asyncio.Protocol):
         self._has_ended = True
 
     @property
-    def is_reusable(self) -> bool:
+    def is_open(self) -> bool:
         """Whether it is still open."""
         return self._transport is not None and not self._transport.is_closing()
 
@@ -220,8 +235,8 @@ class Connection(asyncio.Protocol):
         if self.on_end is not None:
             callback, self.on_end = self.on_end, None
             callback()
-        if self._is_sent and self._incoming.is_clean and self.is_reusable:
-            self._on_idle(self)
+        if self._is_sent and self._incoming.is_clean and self.is_open:
+            self._pool.release(self)
         else:
             self.abort()
 
@@ -252,6 +267,9 @@ class Connection(asyncio.Protocol):
         """Ends an answer that lasts until the close; anything else unfinished has failed."""
         self._transport = None
         self._may_write.set()
+        if self._has_ended:
+            self._pool.lose(self)
+            return
         incoming = self._incoming
         if incoming.lasts_until_close and exc is None:
             incoming.is_complete = True
@@ -315,7 +333,7 @@ class Connection(asyncio.Protocol):
             self._failure = failure
         if not self._head_came.done():
             self._head_came.set_exception(failure)
-            self._head_came.exception()  # whoever awaits it gets it; nobody awaits an idle one's
+            self._head_came.exception()  # who awaits it gets it; nobody may be awaiting it yet
         self._wake()
         if self._incoming.is_head_complete and not self._incoming.is_short:
             self.end()  # a stream that perhaps nobody is reading

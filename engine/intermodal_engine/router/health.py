@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from intermodal_engine.router.connection import request_head
@@ -25,11 +26,14 @@ async def watch(watched: Watched, report: Callable[[Watched, Health], None]) -> 
         report: told of each change.
     """
     while True:
+        watched.alarm.clear()
         error = await _ping(watched)
         health = _judge(watched, error)
         if health is not watched.health:
             report(watched, health)
-        await asyncio.sleep(_interval_s(watched))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_interval_s(watched)):
+                await watched.alarm.wait()
 
 
 def _judge(watched: Watched, error: RouterError | None) -> Health:

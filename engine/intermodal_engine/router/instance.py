@@ -1,5 +1,6 @@
 """What the router knows of one instance, and which of several gets the next request."""
 
+import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -44,23 +45,33 @@ class Watched:
 
     Attributes:
         backend: what the router was told.
-        pool: connections to it.
         health: what pings say.
         failures: pings in a row that failed.
         is_suspect: a connection to it failed since the last good ping.
         is_draining: gets no new requests.
         in_flight: requests under way.
         last_used: number of the last request that it got; 0 for none.
+        alarm: set where it should be pinged at once.
+        pool: connections to it.
     """
 
     backend: Backend
-    pool: ConnectionPool
     health: Health = Health.STARTING
     failures: int = 0
     is_suspect: bool = False
     is_draining: bool = False
     in_flight: int = 0
     last_used: int = 0
+    alarm: asyncio.Event = field(default_factory=asyncio.Event)
+    pool: ConnectionPool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pool = ConnectionPool(self.backend.host, self.backend.port, self.alarm.set)
+
+    def suspect(self) -> None:
+        """Notes a failed connection: others go first until a ping has cleared it."""
+        self.is_suspect = True
+        self.alarm.set()
 
     @property
     def is_ready(self) -> bool:

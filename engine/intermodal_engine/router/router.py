@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from intermodal_engine.router.connection import ConnectionPool, request_head
+from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -86,8 +86,14 @@ class Router:
             self._start_watch(watched)
 
     def close(self) -> None:
-        """Ends what `bind` began. Called when the event loop has ended."""
-        self._reports.shutdown()
+        """Ends what `bind` began. Called on that event loop, at its end."""
+        for task in self._watches.values():
+            task.cancel()
+        with self._lock:
+            watched = list(self._watched.values())
+        for one in watched:
+            one.pool.close()
+        self._reports.shutdown(wait=False)
 
     def add(self, backend: Backend) -> None:
         """Begins to watch an instance. Adding it once more changes nothing."""
@@ -95,7 +101,7 @@ class Router:
             known = self._watched.get(backend.backend_id)
             if known is not None and known.backend == backend:
                 return
-            watched = Watched(backend, ConnectionPool(backend.host, backend.port))
+            watched = Watched(backend)
             self._watched[backend.backend_id] = watched
             self._endpoints.setdefault(backend.endpoint, {})[backend.backend_id] = watched
             loop = self._loop
@@ -177,11 +183,11 @@ class Router:
                 return await self._attempt(watched, invocation)
             except ConnectFailedError as error:
                 failure = error
-                watched.is_suspect = True
+                watched.suspect()
                 tried[watched.backend.backend_id] = watched.backend.zone
             except ConnectionLostError as error:
-                watched.is_suspect = True
-                watched.pool.close()  # what else is idle there has most likely ended as well
+                watched.suspect()
+                watched.pool.flush()  # what else is idle there has most likely ended as well
                 if not error.is_stale:
                     raise
 
