@@ -282,7 +282,8 @@ def test_a_session_key_needs_its_token() -> None:
 def test_each_family_of_services_has_its_own_words(
     signing_name: str, headers: dict[str, str], codes: tuple[str, ...]
 ) -> None:
-    request = signed(aws_request("POST", "/endpoints/x", b"", headers), signing_name)
+    path = "/data/key" if signing_name == "s3" else "/endpoints/x/invocations"
+    request = signed(aws_request("POST", path, b"", headers), signing_name)
     words = [
         refuse(with_headers(request, authorization=None)),
         refuse(MUTATIONS["key"](request)),

@@ -68,6 +68,7 @@ class Shape:
         self.location: str | None = traits.get("location")
         self.is_flattened: bool = bool(traits.get("flattened"))
         self.is_sensitive: bool = bool(traits.get("sensitive"))
+        self.is_xml_attribute: bool = bool(traits.get("xmlAttribute"))
 
     def __repr__(self) -> str:
         return f"<Shape {self.name} {self.kind}>"
@@ -104,6 +105,18 @@ class Shape:
         return tuple(
             (name, shape) for name, shape in self.members.items() if shape.location is not None
         )
+
+    @cached_property
+    def xml_attributes(self) -> tuple[tuple[str, "Shape"], ...]:
+        """The members of a structure that are attributes of its element."""
+        return tuple(
+            (name, shape) for name, shape in self.members.items() if shape.is_xml_attribute
+        )
+
+    @cached_property
+    def xml_part_name(self) -> str:
+        """The name of the elements inside a list or a map that is not flattened."""
+        return "entry" if self.kind == "map" else self.item.wire_name or "member"
 
     @cached_property
     def item(self) -> "Shape":

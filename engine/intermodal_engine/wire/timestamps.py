@@ -80,7 +80,7 @@ def to_epoch(value: datetime | float) -> float | int:
 def to_iso8601(value: datetime | float) -> str:
     """As S3 and the query services write it: UTC, to the millisecond."""
     moment = to_moment(value)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def to_rfc822(value: datetime | float) -> str:

@@ -1,7 +1,7 @@
 """XML bodies, read and written as a shape says, namespaces aside."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from xml.parsers import expat
 
@@ -105,7 +105,7 @@ def read_members(shape: Shape, element: Element) -> dict[str, Any]:
     for child in element.children:
         by_name.setdefault(child.name, []).append(child)
     for name, member in shape.members.items():
-        if member.traits.get("xmlAttribute"):
+        if member.is_xml_attribute:
             local = (member.wire_name or name).rpartition(":")[2]
             if local in element.attributes:
                 found[name] = element.attributes[local]
@@ -140,18 +140,15 @@ def _member_name(name: str, member: Shape) -> str:
     return member.wire_name or name
 
 
-def write(name: str, shape: Shape, value: Any) -> str:
-    """A value as the element of that name, without namespace declarations.
+def write_members(shape: Shape, value: Mapping[str, Any]) -> str:
+    """A structure's members that travel in the body, one element after the other.
 
     Raises:
-        TypeError: it does not fit the model; a fault of the operation.
+        TypeError: the value does not fit the model; a fault of the operation.
     """
-    return "".join(_write(name, shape, value))
-
-
-def write_members(shape: Shape, value: Mapping[str, Any]) -> str:
-    """A structure's members that travel in the body, one element after the other."""
-    return "".join(_write_members(shape, value))
+    pieces: list[str] = []
+    _write_members(shape, value, pieces)
+    return "".join(pieces)
 
 
 def escape(text: str) -> str:
@@ -163,56 +160,64 @@ def _escape_one(found: re.Match[str]) -> str:
     return _NAMED.get(found[0]) or f"&#x{ord(found[0]):x};"
 
 
-def _write(name: str, shape: Shape, value: Any) -> Iterator[str]:
-    if shape.kind in ("structure", "list", "map") and not value:
-        yield f"<{name}/>"
-        return
-    yield f"<{name}{_attributes(shape, value)}>"
-    if shape.kind == "structure":
-        yield from _write_members(shape, value)
-    elif shape.kind == "list":
-        for one in value:
-            yield from _write(shape.item.wire_name or "member", shape.item, one)
-    elif shape.kind == "map":
-        for key, one in value.items():
-            yield from _write_entry("entry", shape, key, one)
+def _write(name: str, shape: Shape, value: Any, pieces: list[str]) -> None:
+    kind = shape.kind
+    if kind == "string" and isinstance(value, str):
+        pieces.append(f"<{name}>{escape(value)}</{name}>")
+    elif kind not in ("structure", "list", "map"):
+        text = escape(write_text(shape, value, timestamps.ISO8601))
+        pieces.append(f"<{name}>{text}</{name}>")
+    elif not value:
+        pieces.append(f"<{name}/>")
     else:
-        yield escape(write_text(shape, value, timestamps.ISO8601))
-    yield f"</{name}>"
+        _write_container(name, shape, value, pieces)
 
 
-def _write_members(shape: Shape, value: Mapping[str, Any]) -> Iterator[str]:
+def _write_container(name: str, shape: Shape, value: Any, pieces: list[str]) -> None:
+    if shape.kind == "structure":
+        pieces.append(f"<{name}{_attributes(shape, value)}>")
+        _write_members(shape, value, pieces)
+    else:
+        pieces.append(f"<{name}>")
+        _write_parts(shape, value, pieces, shape.xml_part_name)
+    pieces.append(f"</{name}>")
+
+
+def _write_members(shape: Shape, value: Mapping[str, Any], pieces: list[str]) -> None:
+    members = shape.members
     for name, item in value.items():
-        member = shape.members.get(name)
+        member = members.get(name)
         if member is None:
             raise TypeError(f"{shape.name} has no member `{name}`")
-        if item is None or member.location is not None or member.traits.get("xmlAttribute"):
+        if item is None or member.location is not None or member.is_xml_attribute:
             continue
         tag = _member_name(name, member)
-        if not member.is_flattened:
-            yield from _write(tag, member, item)
-        elif member.kind == "list":
-            for one in item:
-                yield from _write(tag, member.item, one)
+        if member.is_flattened:
+            _write_parts(member, item, pieces, tag)
         else:
-            for key, one in item.items():
-                yield from _write_entry(tag, member, key, one)
+            _write(tag, member, item, pieces)
 
 
-def _write_entry(name: str, shape: Shape, key: Any, value: Any) -> Iterator[str]:
-    yield f"<{name}>"
-    yield from _write(shape.key.wire_name or "key", shape.key, key)
-    yield from _write(shape.value.wire_name or "value", shape.value, value)
-    yield f"</{name}>"
+def _write_parts(shape: Shape, value: Any, pieces: list[str], tag: str) -> None:
+    """A list's or a map's elements, under one name."""
+    if shape.kind == "list":
+        item = shape.item
+        for one in value:
+            _write(tag, item, one, pieces)
+        return
+    key_tag, value_tag = shape.key.wire_name or "key", shape.value.wire_name or "value"
+    for key, one in value.items():
+        pieces.append(f"<{tag}>")
+        _write(key_tag, shape.key, key, pieces)
+        _write(value_tag, shape.value, one, pieces)
+        pieces.append(f"</{tag}>")
 
 
-def _attributes(shape: Shape, value: Any) -> str:
+def _attributes(shape: Shape, value: Mapping[str, Any]) -> str:
     """Attributes of a structure, with the namespace that their prefix needs."""
     written = ""
-    if shape.kind != "structure":
-        return written
-    for name, member in shape.members.items():
-        if member.traits.get("xmlAttribute") and value.get(name) is not None:
+    for name, member in shape.xml_attributes:
+        if value.get(name) is not None:
             qualified = member.wire_name or name
             written += f' {qualified}="{escape(value[name])}"'
     namespace = shape.traits.get("xmlNamespace")
