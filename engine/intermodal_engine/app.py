@@ -81,7 +81,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
 
         async def serve() -> None:
             await Server(gateway, ready).serve(sockets=[listener])
-            backends.router.close()
+            parts.backends.router.close()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve())

@@ -174,6 +174,7 @@ class Exchange:
                 if watch.done():
                     return
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await asyncio.sleep(0)  # neither of the two may ever wait, and others must run too
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             watch.cancel()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from tests.helpers.gateway import PATIENCE_S, ServedGateway, read_answer, served
 
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.settings import Settings
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import FileSlice
+from tests.helpers.gateway import PATIENCE_S, ServedGateway, read_answer, served
 
 CONTENT = bytes(range(256)) * 20_000  # about 5 MB
 

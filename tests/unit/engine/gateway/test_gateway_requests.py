@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.helpers.gateway import PATIENCE_S, ServedGateway, served
 
 from intermodal_engine.services import sts
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.settings import Settings
+from tests.helpers.gateway import PATIENCE_S, ServedGateway, served
 
 WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
