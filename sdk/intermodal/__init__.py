@@ -27,6 +27,7 @@ _HOMES = {
     "TrainingInput": "inputs",
     "get_execution_role": "session",
 }
+_RENAMED = {"s3_input": "TrainingInput", "RealTimePredictor": "Predictor"}
 _MODULES = frozenset(
     {
         "deserializers",
@@ -50,6 +51,16 @@ def __getattr__(name: str) -> Any:
 
     if name in _HOMES:
         return getattr(import_module(f"intermodal.{_HOMES[name]}"), name)
+    if name in _RENAMED:
+        import warnings
+
+        present = _RENAMED[name]
+        warnings.warn(
+            f"`{name}` is the name of the vendor's SDK v1; write `{present}`",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(import_module(f"intermodal.{_HOMES[present]}"), present)
     if name in _MODULES:
         return import_module(f"intermodal.{name}")
     raise AttributeError(f"module 'intermodal' has no attribute {name!r}")

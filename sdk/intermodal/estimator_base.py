@@ -6,7 +6,6 @@ from typing import Any, Self
 
 from intermodal.attached import estimator_arguments
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
-from intermodal.local import LOCAL_INSTANCE_TYPES
 from intermodal.model import Model
 from intermodal.names import base_name_from_image, name_from_base
 from intermodal.session import Session
@@ -21,13 +20,17 @@ _ISOLATED_CODE = f"/opt/ml/input/data/{_CODE_CHANNEL}/{ARCHIVE_NAME}"
 
 
 class EstimatorBase(TrainingArguments):
-    """A training job that has yet to run, and what came of it; see `TrainingArguments`."""
+    """A training job that has yet to run, and what came of it; see `TrainingArguments`.
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.uploaded_code: UploadedCode | None = None
-        self.latest_training_job: TrainingJob | None = None
-        self.jobs: list[TrainingJob] = []
+    Attributes:
+        uploaded_code: where the latest job's code lies.
+        latest_training_job: the one that was started or attached to last.
+        jobs: all of them, in order.
+    """
+
+    uploaded_code: UploadedCode | None = None
+    latest_training_job: TrainingJob | None = None
+    jobs: Sequence[TrainingJob] = ()
 
     def create_model(self, **arguments: Any) -> Model:
         """The trained model, ready to be deployed."""
@@ -60,7 +63,7 @@ class EstimatorBase(TrainingArguments):
         request = create_training_job(self._job(name, wanted, experiment_config), self)
         self.sagemaker_session.create_training_job(request)
         self.latest_training_job = TrainingJob(self.sagemaker_session, name)
-        self.jobs.append(self.latest_training_job)
+        self.jobs = [*self.jobs, self.latest_training_job]
         if wait:
             self.latest_training_job.wait(logs=logs)
 
@@ -91,7 +94,7 @@ class EstimatorBase(TrainingArguments):
             sagemaker_session=session, model_channel_name=model_channel_name, **arguments
         )
         estimator.latest_training_job = TrainingJob(session, training_job_name)
-        estimator.jobs.append(estimator.latest_training_job)
+        estimator.jobs = [estimator.latest_training_job]
         estimator.uploaded_code = estimator._code_in_s3()
         estimator.latest_training_job.wait(logs=True)
         return estimator
@@ -211,7 +214,7 @@ class EstimatorBase(TrainingArguments):
             role_arn=self.sagemaker_session.expand_role(str(self.role)),
             output_path=output_path,
             instance_count=self.instance_count,
-            instance_type=LOCAL_INSTANCE_TYPES.get(self.instance_type or "", self.instance_type),
+            instance_type=self.wire_instance_type,
             hyperparameters=self._wire_hyperparameters(name, self.uploaded_code),
             channels=staged,
             has_metrics=self.wants_metrics(),

@@ -1,10 +1,10 @@
 """How often to ask, and how long to bear with a service that does not answer.
 
 Nothing here knows whether the service is on this machine or on AWS; the round trip says enough.
-One that answers within milliseconds is near and ours alone, and is asked 10 to 20 times a second;
-one that takes a tenth of a second is shared and throttles, and is asked every 2.5 to 5 seconds:
+One that has ever answered within 20 ms is near and ours alone, and is asked 10 to 20 times a
+second; one that takes a tenth of a second is shared and throttles, and is asked every 2.5 seconds:
 
-    interval = min(max(0.05 s, elapsed / 20), max(0.1 s, 25 x the fastest round trip), 5 s)
+    interval = min(max(0.05 s, elapsed / 20), 0.1 s if near else 25 x the fastest round trip, 5 s)
 
 The first bound keeps the first questions close together everywhere: what is over at once returns
 at once.
@@ -19,6 +19,7 @@ from intermodal.errors import ConnectionLostError
 
 FIRST_S = 0.05
 NEAR_S = 0.1
+NEAR_ROUND_TRIP_S = 0.02
 LONGEST_S = 5.0
 ROUND_TRIPS = 25
 ELAPSED_SHARE = 1 / 20
@@ -65,9 +66,14 @@ class Pace:
         return self._clock() - self._started_s
 
     @property
+    def is_far(self) -> bool:
+        """Whether the service is shared with others, so that what it shows may lag."""
+        return self._fastest_s is not None and self._fastest_s > NEAR_ROUND_TRIP_S
+
+    @property
     def interval_s(self) -> float:
         """How long to wait before the next question."""
-        by_distance = max(NEAR_S, ROUND_TRIPS * (self._fastest_s or 0.0))
+        by_distance = ROUND_TRIPS * (self._fastest_s or 0.0) if self.is_far else NEAR_S
         by_patience = max(FIRST_S, self.elapsed_s * ELAPSED_SHARE)
         return min(LONGEST_S, by_distance, by_patience)
 

@@ -53,5 +53,5 @@ class PyTorch(Framework):
             ("torch_distributed", "sagemaker_torch_distributed_enabled"),
         ):
             if self.distribution.get(key, {}).get("enabled"):
-                return {switch: True, "sagemaker_instance_type": self.instance_type}
+                return {switch: True, "sagemaker_instance_type": self.wire_instance_type}
         return super().launch_hyperparameters()

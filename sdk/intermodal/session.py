@@ -11,6 +11,8 @@ from intermodal.storage import Storage
 from intermodal.training_jobs import TrainingJobs
 from intermodal_contract.channel import S3Uri, parse_s3_uri
 
+_MADE_MEANWHILE = frozenset({"BucketAlreadyOwnedByYou", "OperationAborted"})
+
 
 class Session(TrainingJobs, Endpoints):
     """Everything that estimators, models and predictors ask of AWS.
@@ -174,29 +176,24 @@ class Session(TrainingJobs, Endpoints):
         from botocore.exceptions import ClientError
 
         owner = {} if self._wanted_bucket else {"ExpectedBucketOwner": self.account_id()}
+        region = self.boto_region_name
+        where = {"CreateBucketConfiguration": {"LocationConstraint": region}}
         s3 = self.client("s3")
         try:
             s3.head_bucket(Bucket=name, **owner)
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-                raise _bucket_refused(name, error) from error
+            _refuse_foreign(name, error)
+            if _status(error) != 404:
+                raise
         else:
             return
-        where = {"LocationConstraint": self.boto_region_name}
-        configuration = (
-            {}
-            if where["LocationConstraint"] == "us-east-1"
-            else {"CreateBucketConfiguration": where}
-        )
         try:
-            s3.create_bucket(Bucket=name, **configuration)
+            s3.create_bucket(Bucket=name, **({} if region == "us-east-1" else where))
         except ClientError as error:
+            _refuse_foreign(name, error)
             # Another process of ours was faster.
-            if error.response["Error"]["Code"] not in {
-                "BucketAlreadyOwnedByYou",
-                "OperationAborted",
-            }:
-                raise _bucket_refused(name, error) from error
+            if error.response["Error"]["Code"] not in _MADE_MEANWHILE:
+                raise
 
 
 def get_execution_role(sagemaker_session: Session | None = None) -> str:
@@ -208,8 +205,14 @@ def get_execution_role(sagemaker_session: Session | None = None) -> str:
     return (sagemaker_session or Session()).get_caller_identity_arn()
 
 
-def _bucket_refused(name: str, error: Exception) -> BucketAccessError:
-    return BucketAccessError(
-        f"the default bucket `{name}` cannot be used: {error}",
-        hint="it may belong to another account; give Session(default_bucket=...) one of your own",
-    )
+def _refuse_foreign(name: str, error: Any) -> None:
+    """Say so where S3 refuses because the bucket is another account's or in another region."""
+    if _status(error) in (301, 403) or error.response["Error"]["Code"] == "BucketAlreadyExists":
+        raise BucketAccessError(
+            f"the default bucket `{name}` cannot be used: {error}",
+            hint="it may be another account's; give Session(default_bucket=...) one of your own",
+        ) from error
+
+
+def _status(error: Any) -> int:
+    return int(error.response["ResponseMetadata"]["HTTPStatusCode"])

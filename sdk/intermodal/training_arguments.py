@@ -8,7 +8,7 @@ from typing import Any
 
 from intermodal.errors import InvalidArgumentsError
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
-from intermodal.local import session_for
+from intermodal.local import LOCAL_INSTANCE_TYPES, session_for
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments, refuse_unknown
 from intermodal.session import Session
 from intermodal.source import UserCode, as_code
@@ -21,6 +21,7 @@ from intermodal.training_options import (
     check_job_name,
     check_options,
 )
+from intermodal_contract.instance import UnknownInstanceTypeError
 
 TOOLKIT_HYPERPARAMETERS = (
     "sagemaker_submit_directory",
@@ -97,6 +98,11 @@ class TrainingArguments(TrainingOptions):
         self._session = session
 
     @property
+    def wire_instance_type(self) -> str | None:
+        """The instance type as requests name it: `local` has a name there too."""
+        return LOCAL_INSTANCE_TYPES.get(self.instance_type or "", self.instance_type)
+
+    @property
     def code(self) -> UserCode | None:
         """The user's code, or `None` for an image that brings its own."""
         return as_code(self.entry_point, self.source_dir, self.dependencies)
@@ -157,10 +163,11 @@ class TrainingArguments(TrainingOptions):
             findings.problems += code.problems()
         elif self.source_dir is not None:
             findings.add("entry_point", "is missing: which script of `source_dir`?")
-        if any(problem.startswith("`instance_type`") for problem in findings.problems):
-            return
         try:
             self.training_image_uri()
+        except UnknownInstanceTypeError:
+            # Said already, with the argument's name.
+            return
         except ValueError as error:
             findings.problems.append(str(error))
 

@@ -95,6 +95,10 @@ class TrainingJobs(Clients):
             if view is not None:
                 tail = tail or self._tail(description)
                 self._show(view, description, _read(tail, patience, to_the_end=has_ended))
+                if has_ended and pace.is_far:
+                    # A log service that many share shows the last lines a moment after the end.
+                    pace.rest()
+                    self._show(view, description, _read(tail, patience, to_the_end=True))
             if has_ended:
                 self._settle(description, tail, patience, speaker)
                 return description

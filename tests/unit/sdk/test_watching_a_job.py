@@ -156,6 +156,7 @@ def test_a_far_service_is_asked_ever_less_often_down_to_every_five_seconds() -> 
     assert pace.interval_s == pytest.approx(1.0, rel=0.01)
     time.sleep(3600)
     assert pace.interval_s == pytest.approx(2.5)
+    assert pace.is_far
     slow = Pace(time.now, time.sleep)
     slow.timed(lambda: time.sleep(2))
     time.sleep(3600)

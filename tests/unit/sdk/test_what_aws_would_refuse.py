@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+import intermodal
 from intermodal import Session
 from intermodal.errors import InvalidArgumentsError
 from intermodal.estimator import Estimator
+from intermodal.inputs import TrainingInput
 from intermodal.model import Model
 from intermodal.mxnet import MXNet
 from intermodal.predictor import Predictor
@@ -72,6 +74,14 @@ def test_a_fault_carries_the_name_that_the_user_wrote(session: Session, script: 
         found = problems(session, script, instance_count=None, train_instance_count=-1)
 
     assert found == ["`train_instance_count`: -1 is below 1"]
+
+
+def test_an_unknown_instance_type_is_told_once(session: Session, script: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="write `instance_type`"):
+        found = problems(session, script, instance_type=None, train_instance_type="ml.m5.huge")
+
+    assert len(found) == 1
+    assert found[0].startswith("`train_instance_type`: `ml.m5.huge` is no instance type")
 
 
 @pytest.mark.parametrize(
@@ -185,6 +195,13 @@ def test_an_unknown_argument_is_refused_with_the_nearest_known_one() -> None:
 def test_the_positional_order_of_v1_is_detected() -> None:
     with pytest.raises(TypeError, match="the image comes first"):
         Model("s3://bucket/model.tar.gz", "image")
+
+
+def test_classes_of_v1_are_found_under_their_old_names() -> None:
+    with pytest.warns(DeprecationWarning, match="write `TrainingInput`"):
+        assert intermodal.s3_input is TrainingInput
+    with pytest.warns(DeprecationWarning, match="write `Predictor`"):
+        assert intermodal.RealTimePredictor is Predictor
 
 
 def test_v1_names_of_a_predictor_are_taken(session: Session) -> None:
