@@ -2,11 +2,12 @@
 
 Supervisors append to these files directly, whether an engine runs or not. A last line without its
 line feed is still being written and does not count yet. Places in a stream are byte offsets.
+A message with several lines, which only PutLogEvents brings, has a tab before each further one.
 """
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -120,6 +121,61 @@ class LogStreams:
         """
         (self._root / _escape(group)).mkdir(parents=True)
 
+    def created_at(self, group: str) -> float:
+        """When a group was made, in epoch seconds; no later than its oldest stream.
+
+        Raises:
+            NoSuchGroupError: no such group.
+        """
+        try:
+            made_at = (self._root / _escape(group)).stat().st_mtime
+        except FileNotFoundError as error:
+            raise NoSuchGroupError(group) from error
+        return min([made_at, *(stream.created_at for stream in self.streams(group))])
+
+    def delete_group(self, group: str) -> None:
+        """Removes a group and its streams.
+
+        Raises:
+            NoSuchGroupError: no such group.
+        """
+        for stream in self.streams(group):
+            stream.path.unlink(missing_ok=True)
+        (self._root / _escape(group)).rmdir()
+
+    def create_stream(self, group: str, name: str) -> None:
+        """Makes a stream without events.
+
+        Raises:
+            NoSuchGroupError: no such group.
+            FileExistsError: it is there.
+        """
+        try:
+            self.path(group, name).touch(exist_ok=False)
+        except FileNotFoundError as error:
+            raise NoSuchGroupError(group) from error
+
+    def delete_stream(self, group: str, name: str) -> None:
+        """Removes a stream.
+
+        Raises:
+            NoSuchGroupError: no such group.
+            NoSuchStreamError: no such stream.
+        """
+        self.stream(group, name).path.unlink(missing_ok=True)
+
+    def append(self, group: str, name: str, events: Iterable[tuple[int, str]]) -> None:
+        """Adds events, given as epoch milliseconds and message, in one write.
+
+        Raises:
+            NoSuchGroupError: no such group.
+            NoSuchStreamError: no such stream.
+        """
+        path = self.stream(group, name).path
+        lines = (f"{at} {text}".replace("\n", "\n\t") + "\n" for at, text in events)
+        with path.open("ab") as file:
+            file.write("".join(lines).encode("utf-8", "replace"))
+
 
 def append_lines(path: Path, timestamp_ms: int, lines: Iterable[str]) -> None:
     """Adds lines of the engine's own to a stream's file."""
@@ -127,17 +183,6 @@ def append_lines(path: Path, timestamp_ms: int, lines: Iterable[str]) -> None:
     text = "".join(f"{timestamp_ms} {line}\n" for line in lines)
     with path.open("ab") as file:
         file.write(text.encode("utf-8", "replace"))
-
-
-def read_forward(path: Path, offset: int) -> Iterator[LogEvent]:
-    """The complete lines from a byte offset on, as they are now."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            yield _event(line, offset)
-            offset += len(line)
 
 
 def last_lines(path: Path, count: int) -> list[str]:
@@ -151,13 +196,19 @@ def last_lines(path: Path, count: int) -> list[str]:
     except FileNotFoundError:
         return []
     whole = lines if begin == 0 else lines[1:]
-    return [_event(line + b"\n", 0).message for line in whole[-count:]]
+    return [parse_event([line + b"\n"], 0).message for line in whole[-count:]]
 
 
-def _event(line: bytes, offset: int) -> LogEvent:
-    match = _LINE.fullmatch(line[:-1])
-    timestamp, text = (int(match[1]), match[2]) if match else (0, line[:-1])
-    return LogEvent(timestamp, text.decode("utf-8", "replace"), offset, offset + len(line))
+def parse_event(lines: list[bytes], offset: int) -> LogEvent:
+    """The event that complete lines stand for, the first of which begins at `offset`.
+
+    A line that nobody stamped counts as written at the beginning of time.
+    """
+    match = _LINE.fullmatch(lines[0][:-1])
+    timestamp, text = (int(match[1]), match[2]) if match else (0, lines[0][:-1])
+    message = b"\n".join([text, *(line[1:-1] for line in lines[1:])])
+    end = offset + sum(map(len, lines))
+    return LogEvent(timestamp, message.decode("utf-8", "replace"), offset, end)
 
 
 def _stream(group: str, path: Path) -> LogStream:
