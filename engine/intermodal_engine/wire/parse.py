@@ -2,15 +2,18 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from intermodal_engine.wire import cbor_body, form_body, json_body, s3_customs, timestamps, xml_body
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest
 from intermodal_engine.wire.models import Shape
-from intermodal_engine.wire.route import CBOR, Route, parse_query
+from intermodal_engine.wire.query import parse_query
+from intermodal_engine.wire.route import CBOR, Route
 from intermodal_engine.wire.scalars import JAVA_NAMES, read_text
 
+Headers = Mapping[str, str]
 Parameters = dict[str, Any]
 
 
@@ -38,8 +41,11 @@ def parse(route: Route, request: HttpRequest) -> Parameters:
 
 def _parse_rest(route: Route, shape: Shape, request: HttpRequest) -> Parameters:
     parameters: Parameters = {}
+    headers = request.headers
+    if route.service_name == "s3":
+        headers = s3_customs.effective_headers(headers, route.query)
     for name, member in shape.located_members:
-        value = _read_located(route, request, member, name)
+        value = _read_located(route, headers, member, name)
         if value is not None:
             parameters[name] = value
     if shape.payload is not None:
@@ -77,23 +83,21 @@ def _read_body(route: Route, shape: Shape, body: bytes) -> Any:
         ) from None
 
 
-def _read_located(route: Route, request: HttpRequest, member: Shape, name: str) -> Any:
+def _read_located(route: Route, headers: Headers, member: Shape, name: str) -> Any:
     wire_name = member.wire_name or name
     if member.location == "header":
-        return _read_header(route, request, member, wire_name)
+        return _read_header(route, headers, member, wire_name)
     if member.location == "uri":
         return _convert(route, member, wire_name, route.uri_parameters[wire_name])
     if member.location == "querystring":
         return _read_query(route, member, wire_name)
     if member.location == "headers":
-        return _read_prefixed(request, wire_name.lower()) or None
+        return _read_prefixed(headers, wire_name.lower()) or None
     raise ValueError(f"`{name}`: no request has members located in `{member.location}`")
 
 
-def _read_header(route: Route, request: HttpRequest, member: Shape, wire_name: str) -> Any:
-    text = request.headers.get(wire_name.lower())
-    if route.service_name == "s3":
-        text = s3_customs.without_framing(request, wire_name.lower(), text)
+def _read_header(route: Route, headers: Headers, member: Shape, wire_name: str) -> Any:
+    text = headers.get(wire_name.lower())
     if text is None:
         return None
     if member.kind == "list":
@@ -122,10 +126,10 @@ def _read_json_header(wire_name: str, text: str) -> Any:
         ) from None
 
 
-def _read_prefixed(request: HttpRequest, prefix: str) -> dict[str, str]:
+def _read_prefixed(headers: Headers, prefix: str) -> dict[str, str]:
     return {
         header[len(prefix) :]: value
-        for header, value in request.headers.items()
+        for header, value in headers.items()
         if header.startswith(prefix)
     }
 

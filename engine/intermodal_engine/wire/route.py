@@ -8,19 +8,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 from intermodal_engine.wire.dialect import is_form
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest
 from intermodal_engine.wire.models import SERVICES, Operation, Service, ServiceName, load_service
+from intermodal_engine.wire.query import Query, parse_query
 
 CBOR = "smithy-rpc-v2-cbor"
 
 _LABEL = re.compile(r"\{(\w+)(\+?)\}")
 _CBOR_PATH = re.compile(r"/service/([^/]+)/operation/([^/]+)")
-
-Query = dict[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +106,6 @@ def resolve(request: HttpRequest, signing_name: str | None) -> Route:
         if "Action" in (fields := form | query) and _speaking("query", candidates):
             return _by_action(fields, _speaking("query", candidates))
     return _by_path(request, query, candidates)
-
-
-def parse_query(text: str) -> Query:
-    """The parameters of a query string or form, decoded, in order."""
-    query: Query = {}
-    for pair in text.split("&") if text else ():
-        name, _, value = pair.partition("=")
-        if pair:
-            query.setdefault(_decode_plus(name), []).append(_decode_plus(value))
-    return query
-
-
-def _decode_plus(text: str) -> str:
-    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 @cache

@@ -4,12 +4,19 @@ Root elements, error bodies, statuses, and headers that belong to the framing of
 """
 
 import base64
+import re
 
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest, HttpResponse
+from intermodal_engine.wire.query import Query
 from intermodal_engine.wire.xml_body import DECLARATION, escape
 
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+_SIGNATURE_PART = re.compile(
+    "X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature|Security-Token)",
+    re.IGNORECASE,
+)
 
 ROOTS = {
     "CompleteMultipartUpload": "CompleteMultipartUploadResult",
@@ -94,14 +101,25 @@ def error(error: ServiceError, status: int, request_id: str, request: HttpReques
     return HttpResponse(status, headers, f"{DECLARATION}<Error>{inner}</Error>".encode())
 
 
-def without_framing(request: HttpRequest, header: str, text: str | None) -> str | None:
-    """A header as it is without the framing `aws-chunked`, which is not part of the object."""
-    if header == "content-length":
-        return request.headers.get("x-amz-decoded-content-length", text)
-    if header == "content-encoding" and text is not None:
-        kept = [one for one in map(str.strip, text.split(",")) if one not in ("", "aws-chunked")]
-        return ", ".join(kept) or None
-    return text
+def effective_headers(headers: dict[str, str], query: Query) -> dict[str, str]:
+    """The headers as S3 acts on them.
+
+    Signers of presigned URLs move `x-amz-` headers into the query; and what only frames the body
+    as `aws-chunked` is no property of the object.
+    """
+    moved = {
+        name.lower(): values[0]
+        for name, values in query.items()
+        if name[:6].lower() == "x-amz-" and not _SIGNATURE_PART.fullmatch(name)
+    }
+    effective = moved | headers
+    if "x-amz-decoded-content-length" in headers:
+        effective["content-length"] = headers["x-amz-decoded-content-length"]
+    if "aws-chunked" in headers.get("content-encoding", ""):
+        codings = map(str.strip, effective.pop("content-encoding").split(","))
+        if kept := [one for one in codings if one not in ("", "aws-chunked")]:
+            effective["content-encoding"] = ", ".join(kept)
+    return effective
 
 
 def _host_id(request_id: str) -> str:

@@ -9,13 +9,12 @@ Services other than S3 put the body's hash under the signature without telling i
 
 import hmac
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import unquote
 
-from intermodal_engine.wire import refusals
+from intermodal_engine.wire import refusals, sigv2
 from intermodal_engine.wire.body_check import BodyCheck, BodyReader, HashedReader
 from intermodal_engine.wire.canonical import (
     ALGORITHM,
@@ -29,6 +28,9 @@ from intermodal_engine.wire.chunked import ChunkedReader, ChunkSigner
 from intermodal_engine.wire.dialect import Dialect, dialect_of
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest
+from intermodal_engine.wire.identity import Credentials, Identity, Lookup
+
+__all__ = ["Credentials", "Identity", "verify"]
 
 CLOCK_SKEW_S = 15 * 60.0
 LONGEST_EXPIRY_S = 7 * 24 * 3600
@@ -40,35 +42,6 @@ SIGNED_CHUNKS_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 
 _HEX_SHA256 = re.compile(r"[0-9a-f]{64}")
 _AMZ_DATE = re.compile(r"\d{8}T\d{6}Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """One key pair that the engine has issued."""
-
-    access_key_id: str
-    secret_access_key: str
-    session_token: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Credentials({self.access_key_id!r})"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who signed a request, and for what.
-
-    Attributes:
-        access_key_id: the key.
-        signing_name: the service in the credential scope, for example `sagemaker`.
-        region: the region in the credential scope.
-        body: checks the body.
-    """
-
-    access_key_id: str
-    signing_name: str
-    region: str
-    body: BodyCheck
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +64,7 @@ class _Claim:
         return f"{self.day}/{self.region}/{self.signing_name}/aws4_request"
 
 
-def verify(
-    request: HttpRequest, lookup: Callable[[str], Credentials | None], now: float
-) -> Identity:
+def verify(request: HttpRequest, lookup: Lookup, now: float) -> Identity:
     """Check the signature of a request's headers or of a presigned URL.
 
     Args:
@@ -104,6 +75,8 @@ def verify(
     Raises:
         ServiceError: the request is not signed, or not by one of those keys, or not like this.
     """
+    if "authorization" not in request.headers and sigv2.is_presigned(request):
+        return sigv2.verify_presigned(request, lookup, now)
     dialect = dialect_of(request)
     claim = _read_claim(request, dialect)
     credentials = lookup(claim.access_key_id)
