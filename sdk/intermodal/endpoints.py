@@ -1,23 +1,10 @@
-"""Models, endpoint configurations and endpoints on the wire; watching one until it serves."""
+"""Models, endpoint configurations and endpoints on the wire."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from intermodal.clients import Clients
-from intermodal.errors import EndpointFailedError
-from intermodal.live import LiveView
-from intermodal.logs import ENDPOINT_GROUP, LogTail
-from intermodal.polling import Pace, Patience
-from intermodal_contract.statuses import EndpointStatus
-
-_IN_PROGRESS = frozenset(
-    {
-        EndpointStatus.CREATING,
-        EndpointStatus.UPDATING,
-        EndpointStatus.SYSTEM_UPDATING,
-        EndpointStatus.ROLLING_BACK,
-    }
-)
+from intermodal.waiters import EndpointWaiter
 
 
 class Endpoints(Clients):
@@ -85,9 +72,7 @@ class Endpoints(Clients):
             EndpointName=endpoint_name, EndpointConfigName=endpoint_config_name
         )
         if wait:
-            description = self.wait_for_endpoint(endpoint_name)
-            if description.get("EndpointConfigName") != endpoint_config_name:
-                raise self._failed(description, "was rolled back")
+            EndpointWaiter(self, endpoint_name).wait(endpoint_config_name)
         return endpoint_name
 
     def describe_endpoint(self, endpoint_name: str) -> dict[str, Any]:
@@ -102,23 +87,8 @@ class Endpoints(Clients):
 
         Raises:
             EndpointFailedError: it is in any other state: the reason, the last log lines.
-            ConnectionLostError: the service was out of reach for long; the endpoint may still come.
         """
-        view = LiveView()
-        patience = Patience(f"endpoint `{endpoint}`", view.say)
-        pace = Pace()
-        status = ""
-        while True:
-            description = patience.ask(lambda: pace.timed(lambda: self.describe_endpoint(endpoint)))
-            if description["EndpointStatus"] != status:
-                status = description["EndpointStatus"]
-                view.say(f"Endpoint `{endpoint}`: {status} after {pace.elapsed_s:.1f} s")
-            if status not in _IN_PROGRESS:
-                break
-            pace.rest()
-        if status != EndpointStatus.IN_SERVICE:
-            raise self._failed(description, f"is {status}")
-        return description
+        return EndpointWaiter(self, endpoint).wait()
 
     def delete_endpoint(self, endpoint_name: str) -> None:
         """DeleteEndpoint."""
@@ -131,26 +101,6 @@ class Endpoints(Clients):
     def delete_model(self, model_name: str) -> None:
         """DeleteModel."""
         self.sagemaker_client.delete_model(ModelName=model_name)
-
-    def _failed(self, description: Mapping[str, Any], what: str) -> EndpointFailedError:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        name = description["EndpointName"]
-        group = f"{ENDPOINT_GROUP}/{name}"
-        try:
-            lines = LogTail(self.client("logs"), group, "").end()
-        except (BotoCoreError, ClientError):
-            # Who may deploy may not always read logs; the reason matters more.
-            lines = []
-        reason = description.get("FailureReason") or "the service gives no reason"
-        shown = "".join(f"\n  {line.host} | {line.text}" for line in lines)
-        return EndpointFailedError(
-            f"endpoint `{name}` {what}: {reason}" + (f"\nlast log lines:{shown}" if shown else ""),
-            [EndpointStatus.IN_SERVICE],
-            str(description["EndpointStatus"]),
-            hint=f"all of its log: CloudWatch log group `{group}`; "
-            "delete_endpoint() removes what is left of it",
-        )
 
 
 def production_variant(

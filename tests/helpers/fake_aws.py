@@ -73,6 +73,8 @@ class FakeAws:
         self.invocations: list[tuple[Mapping[str, str], bytes]] = []
         # Raised instead of an answer, the first one first.
         self.faults: list[Callable[[str], Exception | None]] = []
+        # Operations that the caller may not use.
+        self.refused: set[str] = set()
         self._jobs: dict[str, dict[str, Any]] = {}
         self._describes: dict[str, int] = {}
         self._configs: dict[str, dict[str, Any]] = {}
@@ -116,6 +118,8 @@ class FakeAws:
                 self.faults.remove(fault)
                 raise error
         body = _decoded(request)
+        if operation in self.refused:
+            return _error(request, FakeServiceError(400, "AccessDeniedException", "you may not"))
         try:
             if service == "s3":
                 return self._s3(request, body)
@@ -131,8 +135,7 @@ class FakeAws:
             answer = json.dumps(handler(json.loads(body))).encode()
             return _response(request, 200, answer, "application/x-amz-json-1.1")
         except FakeServiceError as error:
-            answer = json.dumps({"__type": error.code, "message": error.message}).encode()
-            return _response(request, error.status, answer, "application/x-amz-json-1.1")
+            return _error(request, error)
 
     # STS and IAM
 
@@ -326,6 +329,11 @@ def _loader() -> Any:
 class _Raw(io.BytesIO):
     def stream(self, **_: Any) -> Iterator[bytes]:
         yield self.read()
+
+
+def _error(request: Any, error: FakeServiceError) -> Any:
+    answer = json.dumps({"__type": error.code, "message": error.message}).encode()
+    return _response(request, error.status, answer, "application/x-amz-json-1.1")
 
 
 def _response(

@@ -100,6 +100,20 @@ def test_a_stopped_job_is_no_error_but_is_said(
     assert "is Stopped, not Completed" in capsys.readouterr().out
 
 
+def test_a_log_that_may_not_be_read_is_told_once_and_the_job_is_watched_on(
+    aws: FakeAws, session: Session, script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.plan = JobPlan([Step("Starting"), Step("Training")])
+    aws.refused = {"DescribeLogStreams"}
+
+    estimator(session, script).fit(job_name="job")
+
+    shown = capsys.readouterr().out
+    assert shown.count("the log cannot be read") == 1
+    assert "AccessDeniedException" in shown
+    assert "Completed" in shown
+
+
 def test_without_wait_nothing_is_watched(aws: FakeAws, session: Session, script: Path) -> None:
     estimator(session, script).fit(wait=False)
 

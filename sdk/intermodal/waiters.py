@@ -1,0 +1,229 @@
+"""Watching one training job or one endpoint until it is where it is going."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intermodal.clients import Clients
+from intermodal.errors import EndpointFailedError, JobFailedError
+from intermodal.live import LiveView, LogLine
+from intermodal.logs import ENDPOINT_GROUP, TRAINING_GROUP, LogTail
+from intermodal.polling import Pace, Patience
+from intermodal_contract.statuses import EndpointStatus, TrainingJobStatus, is_terminal
+
+_ENDPOINT_IN_PROGRESS = frozenset(
+    {
+        EndpointStatus.CREATING,
+        EndpointStatus.UPDATING,
+        EndpointStatus.SYSTEM_UPDATING,
+        EndpointStatus.ROLLING_BACK,
+    }
+)
+
+
+class TrainingJobWaiter:
+    """Watches one training job.
+
+    Args:
+        clients: the way to the service.
+        job_name: the training job.
+        view: shows status changes and log lines; `None` waits in silence.
+    """
+
+    def __init__(self, clients: Clients, job_name: str, view: LiveView | None) -> None:
+        self._clients = clients
+        self._job_name = job_name
+        self._view = view
+        self._speaker = view or LiveView()
+        self._patience = Patience(f"training job `{job_name}`", self._speaker.say)
+        self._pace = Pace()
+        self._log = Log(clients, TRAINING_GROUP, f"{job_name}/", self._patience)
+
+    def wait(self) -> dict[str, Any]:
+        """The job's last description, once it has ended and every line of its log is shown.
+
+        Raises:
+            JobFailedError: it failed: the reason, the last lines, where the rest is.
+            ConnectionLostError: the service was out of reach for long; the job goes on.
+        """
+        while True:
+            description = self._patience.ask(lambda: self._pace.timed(self._describe))
+            has_ended = is_terminal(TrainingJobStatus(description["TrainingJobStatus"]))
+            self._show(description, to_the_end=has_ended)
+            if has_ended:
+                break
+            self._pace.rest()
+        if self._view is not None and self._pace.is_far:
+            # A log service that many share shows the last lines a moment after the end.
+            self._pace.rest()
+            self._show(description, to_the_end=True)
+        self._settle(description)
+        return description
+
+    def show_now(self) -> None:
+        """Show what there is, whether or not the job has ended."""
+        self._show(self._describe(), to_the_end=True)
+
+    def _describe(self) -> dict[str, Any]:
+        client = self._clients.sagemaker_client
+        return dict(client.describe_training_job(TrainingJobName=self._job_name))
+
+    def _show(self, description: Mapping[str, Any], *, to_the_end: bool) -> None:
+        if self._view is None:
+            return
+        self._log.expect(_instances(description))
+        lines = self._log.new_lines(to_the_end=to_the_end)
+        self._view.happened(
+            description.get("SecondaryStatusTransitions", []),
+            lines,
+            has_hosts=_instances(description) > 1,
+        )
+        self._log.complain(self._speaker)
+
+    def _settle(self, description: Mapping[str, Any]) -> None:
+        status = description["TrainingJobStatus"]
+        if status == TrainingJobStatus.FAILED:
+            raise self._failed(description)
+        if status == TrainingJobStatus.STOPPED:
+            self._speaker.say(
+                f"Training job `{self._job_name}` is Stopped, not Completed: "
+                "it was stopped, or ran into max_run or max_wait"
+            )
+
+    def _failed(self, description: Mapping[str, Any]) -> JobFailedError:
+        name = self._job_name
+        lines = self._log.last_lines()
+        reason = description.get("FailureReason") or "the service gives no reason"
+        streams = ", ".join(f"`{stream}`" for stream in self._log.streams)
+        return JobFailedError(
+            f"training job `{name}` failed: {reason}\n{_shown(lines, 'it wrote no log')}",
+            [TrainingJobStatus.COMPLETED, TrainingJobStatus.STOPPED],
+            str(description["TrainingJobStatus"]),
+            hint=f"all of its log: `intermodal logs {name}`, or CloudWatch log group "
+            f"`{TRAINING_GROUP}`, streams {streams or f'that begin with `{name}/`'}",
+        )
+
+
+class EndpointWaiter:
+    """Watches one endpoint.
+
+    Args:
+        clients: the way to the service.
+        endpoint_name: the endpoint.
+    """
+
+    def __init__(self, clients: Clients, endpoint_name: str) -> None:
+        self._clients = clients
+        self._endpoint_name = endpoint_name
+        self._view = LiveView()
+        self._patience = Patience(f"endpoint `{endpoint_name}`", self._view.say)
+        self._pace = Pace()
+
+    def wait(self, config_name: str | None = None) -> dict[str, Any]:
+        """The endpoint's last description, once it is in service.
+
+        Args:
+            config_name: the endpoint configuration that it should serve then.
+
+        Raises:
+            EndpointFailedError: it is in any other state, or was rolled back.
+            ConnectionLostError: the service was out of reach for long; the endpoint may still come.
+        """
+        status = ""
+        while True:
+            description = self._patience.ask(lambda: self._pace.timed(self._describe))
+            if description["EndpointStatus"] != status:
+                status = description["EndpointStatus"]
+                self._view.say(
+                    f"Endpoint `{self._endpoint_name}`: {status} after {self._pace.elapsed_s:.1f} s"
+                )
+            if status not in _ENDPOINT_IN_PROGRESS:
+                break
+            self._pace.rest()
+        if status != EndpointStatus.IN_SERVICE:
+            raise self._failed(description, f"is {status}")
+        if config_name not in (None, description.get("EndpointConfigName")):
+            raise self._failed(description, f"was rolled back from `{config_name}`")
+        return description
+
+    def _describe(self) -> dict[str, Any]:
+        client = self._clients.sagemaker_client
+        return dict(client.describe_endpoint(EndpointName=self._endpoint_name))
+
+    def _failed(self, description: Mapping[str, Any], what: str) -> EndpointFailedError:
+        group = f"{ENDPOINT_GROUP}/{self._endpoint_name}"
+        lines = Log(self._clients, group, "", self._patience).last_lines()
+        reason = description.get("FailureReason") or "the service gives no reason"
+        return EndpointFailedError(
+            f"endpoint `{self._endpoint_name}` {what}: {reason}\n"
+            f"{_shown(lines, 'it wrote no log')}",
+            [EndpointStatus.IN_SERVICE],
+            str(description["EndpointStatus"]),
+            hint=f"all of its log: CloudWatch log group `{group}`; "
+            "delete_endpoint() removes what is left of it",
+        )
+
+
+class Log:
+    """The log of what is watched; that it may not be read is told, and is no error."""
+
+    def __init__(self, clients: Clients, group: str, prefix: str, patience: Patience) -> None:
+        self._clients = clients
+        self._group = group
+        self._prefix = prefix
+        self._patience = patience
+        self._instances: int | None = None
+        self._tail: LogTail | None = None
+        self._refusal: str | None = None
+        self._is_told = False
+
+    @property
+    def streams(self) -> list[str]:
+        """The streams seen so far."""
+        return self._tail.streams if self._tail else []
+
+    def expect(self, instances: int) -> None:
+        """Say how many streams there will be."""
+        self._instances = instances
+
+    def new_lines(self, *, to_the_end: bool) -> list[LogLine]:
+        """What is new; nothing where the log may not be read."""
+        return self._ask(lambda tail: tail.read(to_the_end=to_the_end))
+
+    def last_lines(self) -> list[LogLine]:
+        """The last lines, read now unless they were read before."""
+        if self._tail is not None and self._tail.last:
+            return list(self._tail.last)
+        return self._ask(lambda tail: tail.end())
+
+    def complain(self, speaker: LiveView) -> None:
+        """Tell once why there are no lines."""
+        if self._refusal and not self._is_told:
+            speaker.say(f"the log cannot be read ({self._refusal}); the job goes on")
+            self._is_told = True
+
+    def _ask(self, question: Any) -> list[LogLine]:
+        from botocore.exceptions import ClientError
+
+        if self._refusal is not None:
+            return []
+        tail = self._tail = self._tail or LogTail(
+            self._clients.client("logs"), self._group, self._prefix, self._instances
+        )
+        try:
+            return list(self._patience.ask(lambda: question(tail)))
+        except ClientError as error:
+            self._refusal = str(error)
+            return []
+
+
+def _shown(lines: list[LogLine], otherwise: str) -> str:
+    if not lines:
+        return otherwise
+    return "\n".join(["last log lines:", *(f"  {line.host} | {line.text}" for line in lines)])
+
+
+def _instances(description: Mapping[str, Any]) -> int:
+    resources = description.get("ResourceConfig", {})
+    groups = resources.get("InstanceGroups") or []
+    count = resources.get("InstanceCount") or sum(group["InstanceCount"] for group in groups)
+    return int(count or 1)
