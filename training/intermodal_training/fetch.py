@@ -171,7 +171,8 @@ class Boto3Reader:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            self._client().download_fileobj(uri.bucket, uri.key, file)
+            answer = self._client().get_object(Bucket=uri.bucket, Key=uri.key)
+            shutil.copyfileobj(answer["Body"], file, 1024 * 1024)
         except (BotoCoreError, ClientError) as error:
             raise SourceError(f"`{uri}` cannot be fetched: {error}") from error
 

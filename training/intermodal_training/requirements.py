@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from intermodal_training.errors import RequirementsError
 from intermodal_training.job import Job
@@ -41,16 +42,17 @@ def install(job: Job, entry_point: EntryPoint, environment: Mapping[str, str]) -
     wanted: list[str] = []
     if listed.is_file() and not are_satisfied(listed.read_text(encoding="utf-8-sig")):
         wanted += ["-r", str(listed)]
+    isolation: list[str] = []
     if entry_point.is_package:
+        # What the image can build without looking for build tools elsewhere, it builds offline.
+        isolation = ["--no-build-isolation"] if not wanted and _has_build_tools(folder) else []
         wanted += [str(folder)]
-        if listed.is_file() and "-r" not in wanted:
-            wanted += ["-r", str(listed)]
     if not wanted:
         return None
     layer = job.paths.root / "layer"
-    what = "requirements.txt" if listed.is_file() else "the package"
-    say(f"installing {what} into a layer of this job")
-    return layer if _Pip(folder, environment).install(wanted, layer) else None
+    say("installing what the source requires into a layer of this job")
+    pip = _Pip(folder, environment)
+    return layer if pip.install([*isolation, *wanted], layer) else None
 
 
 def are_satisfied(text: str) -> bool:
@@ -121,25 +123,17 @@ class _Pip:
 
         with tempfile.TemporaryDirectory(prefix="requirements-") as scratch:
             report = Path(scratch) / "report.json"
-            isolation = ["--no-build-isolation"] if self._has_build_tools() else []
-            self._run("--quiet", "--dry-run", "--report", str(report), *isolation, *wanted)
+            self._run("--quiet", "--dry-run", "--report", str(report), *wanted)
             missing = json.loads(report.read_text(encoding="utf-8"))["install"]
             if not missing:
                 return False
             pinned = Path(scratch) / "pinned.txt"
             pinned.write_text("\n".join(_pinned(missing)), encoding="utf-8")
+            options = [option for option in wanted if option == "--no-build-isolation"]
             self._run(
-                *("--no-deps", "--upgrade", "--target", str(layer)),
-                *isolation,
-                *("-r", str(pinned)),
+                *("--no-deps", "--upgrade", "--target", str(layer)), *options, "-r", str(pinned)
             )
         return True
-
-    def _has_build_tools(self) -> bool:
-        """Whether a setup.py can be built offline, with what the image has."""
-        from importlib.util import find_spec
-
-        return find_spec("setuptools") is not None
 
     def _run(self, *arguments: str) -> None:
         command = [
@@ -162,18 +156,44 @@ class _Pip:
             raise RequirementsError(_why(words), hint=_advice(words))
 
 
-def _pinned(missing: list[dict[str, object]]) -> list[str]:
-    """Requirement lines for exactly what pip resolved, with the hashes that it saw."""
+def _has_build_tools(folder: Path) -> bool:
+    """Whether the package's build backend is installed, or lies in the source itself."""
+    import tomllib
+    from importlib.util import find_spec
+
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        project = {}
+    build = project.get("build-system", {})
+    if "backend-path" in build:
+        return True
+    backend = str(build.get("build-backend", "setuptools"))
+    return find_spec(backend.partition(".")[0].partition(":")[0]) is not None
+
+
+def _pinned(missing: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Requirement lines for exactly what pip resolved (pip's documentation: `--report`)."""
+    digests = [_digest(item) for item in missing]
     lines = []
-    for item in missing:
-        metadata, download = item["metadata"], item["download_info"]
-        assert isinstance(metadata, dict)  # noqa: S101 - pip's format, narrowed for the type checker
-        assert isinstance(download, dict)  # noqa: S101 - as above
+    for item, digest in zip(missing, digests, strict=True):
+        name = item["metadata"]["name"]
         if item.get("is_direct"):
-            lines.append(f"{metadata['name']} @ {download['url']}")
+            lines.append(f"{name} @ {item['download_info']['url']}")
+        # Pip checks hashes for all or none: a folder, for one, has no hash.
+        elif all(digests):
+            lines.append(f"{name}=={item['metadata']['version']} --hash=sha256:{digest}")
         else:
-            lines.append(f"{metadata['name']}=={metadata['version']}")
+            lines.append(f"{name}=={item['metadata']['version']}")
     return lines
+
+
+def _digest(item: Mapping[str, Any]) -> str | None:
+    if item.get("is_direct"):
+        return None
+    hashes = item["download_info"].get("archive_info", {}).get("hashes", {})
+    digest = hashes.get("sha256")
+    return str(digest) if digest else None
 
 
 def _why(words: str) -> str:
