@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,8 @@ from intermodal_engine.settings import DEFAULT_PORT, Settings, default_home
 EXIT_OK = 0
 EXIT_USER_ERROR = 1
 EXIT_UNAVAILABLE = 3
+EXIT_INTERRUPTED = 130
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DISTRIBUTION = "intermodal-engine"
 
 Command = Callable[[argparse.Namespace], int]
@@ -45,7 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return EXIT_OK
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 - the last resort of the command line
+        traceback.print_exc()
+        fault = IntermodalError(
+            f"`intermodal {options.command}` has failed; this is a fault of intermodal itself",
+            hint="the lines above say where",
+        )
+        print_error(fault)
+        return EXIT_USER_ERROR
     return code
 
 
@@ -63,6 +74,10 @@ def _command(name: str) -> Command:
             from intermodal_engine.cli.down import down as command
         case "status":
             from intermodal_engine.cli.status import status as command
+        case "logs":
+            from intermodal_engine.cli.logs import logs as command
+        case "prune":
+            from intermodal_engine.cli.prune import prune as command
         case "env":
             from intermodal_engine.cli.environment import env as command
         case "exec":
@@ -99,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_up(add("up", "start the engine"))
     add("down", "stop the engine; its jobs and endpoints keep running")
     _add_json(add("status", "show the engine"))
+    _add_logs(add("logs", "print the log of a training job or an endpoint"))
+    _add_prune(add("prune", "free what ended jobs left behind"))
     _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
     _add_exec(add("exec", "run a command with the environment that `env` prints"))
     return parser
@@ -128,6 +145,23 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ready-descriptor", type=int, help=argparse.SUPPRESS)
 
 
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="JOB", help="name of a training job or an endpoint")
+    parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=_age_s,
+        default=_age_s("7d"),
+        metavar="AGE",
+        help="only what ended that long ago, for example 12h or 0s (default: 7d)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would go")
+    _add_json(parser)
+
+
 def _add_env(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     _add_json(form)  # type: ignore[arg-type]  # a group takes arguments as a parser does
@@ -143,3 +177,11 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no TCP port (0 to 65535)")
     return port
+
+
+def _age_s(text: str) -> float:
+    """`90s`, `15m`, `12h`, `7d` -> seconds."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdecimal() and unit in _SECONDS):
+        raise argparse.ArgumentTypeError(f"`{text}` is no age; write for example 90s, 12h or 7d")
+    return float(number) * _SECONDS[unit]

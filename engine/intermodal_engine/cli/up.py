@@ -13,8 +13,6 @@ from intermodal_engine.cli.output import print_note
 from intermodal_engine.home import EngineState, is_locked, prepare, read_state
 from intermodal_engine.settings import Settings
 
-_START_TIMEOUT_S = 60.0
-
 
 def up(options: argparse.Namespace) -> int:
     """Starts the engine."""
@@ -41,6 +39,13 @@ def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
         if ready_descriptor is not None:
             _report(ready_descriptor, {"error": error.message, "hint": error.hint})
         raise
+    except Exception as error:
+        if ready_descriptor is not None:
+            hint = f"`{settings.engine_log}` tells more"
+            _report(
+                ready_descriptor, {"error": f"the engine cannot start: {error!r}", "hint": hint}
+            )
+        raise
     return EXIT_OK
 
 
@@ -64,7 +69,7 @@ def _detached(settings: Settings) -> int:
     if report is None:
         raise UnavailableError(
             f"the engine ended at once with exit code {process.wait()}",
-            hint=f"`{settings.engine_log}` says why",
+            hint=f"`{settings.engine_log}` tells more",
         )
     if "error" in report:
         raise IntermodalError(report["error"], hint=report["hint"])
