@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-from intermodal_engine.services import iam, s3, sagemaker, sagemaker_runtime, sts
+from intermodal_engine.services import iam, logs, s3, sagemaker, sagemaker_runtime, sts
 from intermodal_engine.services.call import Operation
 from intermodal_engine.wire.errors import ServiceError
 
 TABLE: dict[str, Mapping[str, Operation]] = {
     "iam": iam.OPERATIONS,
+    "logs": logs.OPERATIONS,
     "s3": s3.OPERATIONS,
     "sagemaker": sagemaker.OPERATIONS,
     "sagemaker-runtime": sagemaker_runtime.OPERATIONS,
