@@ -52,6 +52,7 @@ def load_default_model(settings: Settings) -> Any:
     """
     path = _find_model_file(settings.model_dir)
     kind = file_kind(path)
+    logger.info("loading %s, %s", path, kind.value)
     if kind is FileKind.TORCHSCRIPT:
         return _load_torchscript(path)
     if kind is FileKind.EXPORTED:
@@ -175,7 +176,7 @@ def _what_to_add(path: Path, kind: FileKind) -> str:
         )
     return (
         "define model_fn(model_dir) in code/inference.py that builds the network and loads "
-        f"{path.name} into it, or save it with `torch.jit.script(model).save(...)`"
+        f"{path.name} into it, or save the model with `torch.jit.script(model).save(...)`"
     )
 
 

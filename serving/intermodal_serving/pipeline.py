@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from intermodal_serving import codecs, handlers, models, requirements
 from intermodal_serving.context import Context
@@ -24,6 +24,8 @@ from intermodal_serving.settings import Settings
 from intermodal_serving.tracebacks import describe
 
 logger = logging.getLogger("serve")
+
+T = TypeVar("T")
 
 # The vendor's toolkit gives these to input_fn as text and everything else as bytes.
 _TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})
@@ -121,11 +123,10 @@ class Pipeline:
         steps = self._steps_of(context, _Request(body, content_type, accepted))
         limit_s = self._settings.timeout_s
         try:
-            if self._is_async:
-                return await asyncio.wait_for(self._drive(steps, context), limit_s)
-            return await asyncio.wait_for(
-                self._in_thread(functools.partial(_drive_here, steps, context)), limit_s
-            )
+            async with asyncio.timeout(limit_s):
+                if self._is_async:
+                    return await self._drive(steps, context)
+                return await self._in_thread(functools.partial(_drive_here, steps, context))
         except TimeoutError:
             raise ModelTimeoutError(
                 f"the model gave no answer within {limit_s:g} s",
@@ -165,6 +166,7 @@ class Pipeline:
         requirements.install_requirements(handlers.code_folder(settings))
         found = Handlers()
         if (program := handlers.find_program(settings)) is not None:
+            logger.info("importing %s", program)
             found = handlers.read_handlers(handlers.import_program(program))
         model = self._load_model(found, loop)
         self._is_async = found.is_async
@@ -180,14 +182,14 @@ class Pipeline:
         model = found.model_fn(str(self._settings.model_dir), context=context)
         return _await_on(loop, model) if found.model_fn.is_async else model
 
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+    async def _in_thread(self, function: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         outcome = await loop.run_in_executor(self._threads, self._timed, function)
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, RequestError | HandlerError):
             raise outcome
         return outcome
 
-    def _timed(self, function: Callable[[], Any]) -> Any:
+    def _timed(self, function: Callable[[], T]) -> T | RequestError | HandlerError:
         thread = threading.get_ident()
         self._running_since[thread] = time.monotonic()
         try:

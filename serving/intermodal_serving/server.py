@@ -34,6 +34,9 @@ KEEP_ALIVE_S = 75
 ACCEPT_AFTER_TERM_S = 0.1
 """Connections that reach the socket within this time after SIGTERM are still taken."""
 
+SETTLE_S = 0.01
+"""The loop's own acceptor has ended by then, and what it accepted has become connections."""
+
 IDLE_AFTER_TERM_S = 0.25
 """Requests under way to an open connection have this time to arrive."""
 
@@ -113,6 +116,7 @@ class Server:
         ends_at = time.monotonic() + DRAIN_TIMEOUT_S
         await asyncio.sleep(ACCEPT_AFTER_TERM_S)
         accepting.close()
+        await asyncio.sleep(SETTLE_S)
         await self._take_the_last()
         await self._connections.wait_until_none(IDLE_AFTER_TERM_S)
         for connection in list(self._connections.connections):
@@ -150,6 +154,7 @@ def _uvicorn_config(app: App) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        workers=1,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     config.load()

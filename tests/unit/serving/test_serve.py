@@ -238,7 +238,7 @@ SLOW = """
         return None
     def predict_fn(data, model):
         print("predicting", flush=True)
-        time.sleep(0.3)
+        time.sleep(0.15)
         return data
 """
 

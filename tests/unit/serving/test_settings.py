@@ -1,9 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 
 from intermodal_serving.errors import SettingError
 from intermodal_serving.settings import read_settings
+
+README = Path(__file__).parents[3] / "serving/README.md"
 
 
 def test_an_empty_environment_gives_the_contract() -> None:
@@ -92,3 +95,16 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_the_value(
         read_settings({name: value})
     assert f"`{name}`" in str(caught.value)
     assert value in str(caught.value)
+
+
+def test_every_variable_is_told_in_the_readme() -> None:
+    asked: set[str] = set()
+
+    class Recorder(dict[str, str]):
+        def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
+            asked.add(key)
+            return default
+
+    read_settings(Recorder())
+    told = re.findall(r"^\| `([A-Z_]+)` \|", README.read_text(), re.MULTILINE)
+    assert sorted(told) == sorted(asked)
