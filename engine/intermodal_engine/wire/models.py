@@ -311,7 +311,19 @@ def _read_model(name: str) -> dict[str, Any]:
     if versions[-1].suffix == ".gz":
         raw = zlib.decompress(raw, wbits=31)
     model: dict[str, Any] = json.loads(raw)
+    extras = versions[-1].with_name("service-2.sdk-extras.json")
+    if extras.exists():
+        _merge(model, json.loads(extras.read_bytes())["merge"])
     return model
+
+
+def _merge(model: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Botocore's own corrections to what AWS publishes."""
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(model.get(key), dict):
+            _merge(model[key], value)
+        else:
+            model[key] = value
 
 
 @cache

@@ -37,8 +37,8 @@ def read_text(shape: Shape, text: str, timestamp_form: str) -> Any:
 
 
 def write_text(shape: Shape, value: Any, timestamp_form: str) -> str:
-    """The text that stands for a value."""
-    if shape.kind == "timestamp":
+    """The text that stands for a value; a moment may be given as the text that it shall be."""
+    if shape.kind == "timestamp" and not isinstance(value, str):
         return timestamps.write(value, shape.traits.get("timestampFormat", timestamp_form))
     if shape.kind == "boolean":
         return "true" if value else "false"
