@@ -22,6 +22,7 @@ _EXCEPTION = re.compile(
 _EXCEPTION_LIMIT = 500
 _COMMAND_LIMIT = 200
 _LAST_LINES = 12
+_SHELL_SIGNAL_BASE = 128
 
 _MAX_MESSAGE_LINES = 15
 
@@ -128,6 +129,11 @@ def _ending(outcome: Outcome) -> str:
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
         return f"exit code {outcome.exit_code} after `train` passed on {name}"
+    if outcome.signal is None and outcome.exit_code > _SHELL_SIGNAL_BASE:
+        # A shell ends so when what it ran was killed.
+        name = _signal_name(outcome.exit_code - _SHELL_SIGNAL_BASE)
+        memory = ", most likely because memory ran out" if name == "SIGKILL" else ""
+        return f"exit code {outcome.exit_code} (128 + {name}{memory})"
     return f"exit code {outcome.exit_code}"
 
 
@@ -157,7 +163,7 @@ def _killed(outcome: Outcome) -> str:
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
-    except ValueError:
+    except ValueError:  # a real-time signal, or no signal at all
         return f"signal {number}"
 
 

@@ -248,17 +248,25 @@ def _write_whole(target: int, data: bytes) -> None:
 
 
 def _out_of_memory_kills() -> int:
-    """How often the kernel's OOM killer struck in this container (cgroup v2)."""
-    for path in _memory_events():
-        with contextlib.suppress(OSError, ValueError):
-            counters = dict(line.split() for line in path.read_text().splitlines())
-            return int(counters["oom_kill"])
+    """How often the kernel's OOM killer struck in this container."""
+    for path in _memory_counters():
+        with contextlib.suppress(OSError):
+            for line in path.read_text().splitlines():
+                name, _, count = line.partition(" ")
+                if name == "oom_kill" and count.isdigit():
+                    return int(count)
     return 0
 
 
-def _memory_events() -> Iterator[Path]:
+def _memory_counters() -> Iterator[Path]:
+    """Files that may hold the count: of cgroup v2 and v1, seen from outside and from inside."""
+    two, one = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                yield Path("/sys/fs/cgroup" + line[3:], "memory.events")
-    yield Path("/sys/fs/cgroup/memory.events")
+            _, controllers, group = line.split(":", 2)
+            if not controllers:
+                yield two / group.lstrip("/") / "memory.events"
+            elif "memory" in controllers.split(","):
+                yield one / group.lstrip("/") / "memory.oom_control"
+    yield two / "memory.events"
+    yield one / "memory.oom_control"

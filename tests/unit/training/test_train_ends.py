@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,7 @@ def test_output_arrives_while_the_script_runs(train: TrainProgram) -> None:
     assert train.finish(process).code == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("code", [3, 255])
+@pytest.mark.parametrize("code", [3, 100])
 def test_the_scripts_exit_code_is_kept(train: TrainProgram, code: int) -> None:
     result = train.run({"train.py": f"import sys; sys.exit({code})"})
     assert result.code == code
@@ -104,6 +105,13 @@ def test_a_shell_scripts_last_words_are_reported(train: TrainProgram) -> None:
     assert result.code == 7
     assert result.failure is not None
     assert result.failure.startswith("data is missing\ngiving up\nexit code 7, command `sh")
+
+
+def test_a_program_that_was_killed_under_a_shell_script_is_told(train: TrainProgram) -> None:
+    result = train.run({"run.sh": "sh -c 'kill -9 $$'; exit $?"}, program="run.sh")
+    assert result.code == 137
+    assert result.failure is not None
+    assert "exit code 137 (128 + SIGKILL, most likely because memory ran out)" in result.failure
 
 
 def test_a_script_that_cannot_be_compiled_names_the_line(train: TrainProgram) -> None:
@@ -301,6 +309,45 @@ print(sum(state.startswith("Z") for state in states))
     if "unshare" in done.stderr or "ps" in done.stderr:
         pytest.skip(f"needs PID namespaces and ps: {done.stderr}")
     assert (done.returncode, done.stdout) == (0, "0\n")
+
+
+@pytest.fixture
+def tight_memory() -> Iterator[Path]:
+    """A memory cgroup of 64 MiB; only root can make one."""
+    one, two = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    group, limit = (
+        (one / "intermodal-test", "memory.limit_in_bytes")
+        if one.is_dir()
+        else (two / "intermodal-test", "memory.max")
+    )
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(64 * 2**20))
+    except OSError as error:
+        pytest.skip(f"needs a memory cgroup: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.needs_root
+def test_a_script_that_really_runs_out_of_memory_says_so(
+    train: TrainProgram, tight_memory: Path
+) -> None:
+    script = "held = []\nwhile True:\n    held.append(bytearray(b'x' * 2**20))"
+    folder = train.source({"train.py": script})
+    train.prepare("train.py", str(folder), {})
+    enter = f"echo $$ > {tight_memory}/cgroup.procs && exec {sys.executable} -m"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"{enter} intermodal_training.cli"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(train.root)},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 128 + signal.SIGKILL
+    assert train.paths.failure_file.read_text().startswith(
+        "out of memory: the kernel killed a process of the script (SIGKILL)\n"
+    )
 
 
 def test_running_out_of_memory_is_said_plainly() -> None:
