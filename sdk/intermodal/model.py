@@ -2,22 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intermodal.endpoints import production_variant
 from intermodal.errors import InvalidArgumentsError
 from intermodal.local import LOCAL_INSTANCE_TYPES, session_for
-from intermodal.model_archive import OWN_PROGRAM, ModelArchive, local_archive
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
 from intermodal.serverless import ServerlessInferenceConfig
 from intermodal.session import Session
-from intermodal.source import UploadedCode, as_code, code_place, encryption
+from intermodal.source import UploadedCode, as_code, code_place, encryption, local_path
 from intermodal.training_options import Findings, Tags, check_instance_type, check_job_name
 from intermodal.training_request import tag_list
 from intermodal_contract import env as names_of_environment
 from intermodal_contract.channel import parse_s3_uri
+
+if TYPE_CHECKING:
+    from intermodal.model_archive import ModelArchive
 
 CODE_PATH = "/opt/ml/model/code"
 
@@ -245,6 +247,8 @@ class Model:
 
     def _staged_model(self) -> tuple[str | Mapping[str, Any] | None, str | None]:
         """Where the model lies once it has its code in it, and that code's script."""
+        from intermodal.model_archive import OWN_PROGRAM, ModelArchive
+
         data = self.model_data
         if not isinstance(data, str):
             return data, None
@@ -260,11 +264,11 @@ class Model:
                 return self._upload(archive), self.inherited_code.script_name
         if not data.startswith("s3://"):
             return self.sagemaker_session.upload_data(
-                local_archive(data), key_prefix=str(self.name)
+                local_path(data), key_prefix=str(self.name)
             ), None
         return data, None
 
-    def _upload(self, archive: ModelArchive) -> str:
+    def _upload(self, archive: "ModelArchive") -> str:
         session = self.sagemaker_session
         if self.code_location:
             place = parse_s3_uri(self.code_location)
@@ -293,7 +297,9 @@ class Model:
                 )
             findings.problems += self.code.problems()
         if isinstance(self.model_data, str) and not self.model_data.startswith("s3://"):
-            local_archive(self.model_data)
+            path = local_path(self.model_data)
+            if not path.is_file():
+                findings.add("model_data", f"there is no file `{path}`; give a model.tar.gz")
         if findings.problems:
             raise InvalidArgumentsError(type(self).__name__, findings.problems)
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from intermodal.errors import InvalidArgumentsError
-from intermodal.source import UploadedCode, UserCode
+from intermodal.source import UploadedCode, UserCode, local_path
 from intermodal.storage import Storage
 from intermodal_contract.artifact import pack, unpack
 from intermodal_contract.channel import S3Uri, parse_s3_uri
@@ -77,23 +76,9 @@ class ModelArchive:
 
     def _fetch(self) -> None:
         if not self._model_data.startswith("s3://"):
-            unpack(local_archive(self._model_data), self._root)
+            unpack(local_path(self._model_data), self._root)
             return
         archive = Path(self._scratch.name, "fetched.tar.gz")
         self._storage.get(parse_s3_uri(self._model_data), archive)
         unpack(archive, self._root)
         archive.unlink()
-
-
-def local_archive(model_data: str) -> Path:
-    """The file that a local `model_data` means.
-
-    Raises:
-        InvalidArgumentsError: there is none.
-    """
-    path = Path(model_data.removeprefix("file://"))
-    if not path.is_file():
-        raise InvalidArgumentsError(
-            "Model", [f"`model_data`: there is no file `{path}`; give a model.tar.gz"]
-        )
-    return path

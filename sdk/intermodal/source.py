@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from intermodal_contract.artifact import pack_files
 from intermodal_contract.channel import S3Uri
 
 ARCHIVE_NAME = "sourcedir.tar.gz"
@@ -72,13 +71,16 @@ class UserCode:
 
     def archive(self) -> bytes:
         """`sourcedir.tar.gz`: the same bytes for the same content."""
+        # tarfile and gzip take as long to import as a tenth of this whole package.
+        from intermodal_contract.artifact import pack_files
+
         buffer = io.BytesIO()
         pack_files(self.files(), buffer)
         return buffer.getvalue()
 
     @property
     def _entry_file(self) -> Path:
-        return Path(self.source_dir or "", self.entry_point.removeprefix("file://"))
+        return Path(self.source_dir or "", local_path(self.entry_point))
 
     def _near(self) -> str:
         folder = self._entry_file.parent
@@ -109,6 +111,11 @@ def encryption(kms_key: str | None) -> Mapping[str, str]:
 def code_place(bucket: str, *parts: str) -> S3Uri:
     """Where an upload goes: the parts that are not empty, joined."""
     return S3Uri(bucket, "/".join(part.strip("/") for part in parts if part))
+
+
+def local_path(path_or_uri: str) -> Path:
+    """The path that a plain path or a `file://` URI means."""
+    return Path(path_or_uri.removeprefix("file://"))
 
 
 def as_code(

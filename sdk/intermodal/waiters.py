@@ -95,7 +95,7 @@ class TrainingJobWaiter:
         reason = description.get("FailureReason") or "the service gives no reason"
         streams = ", ".join(f"`{stream}`" for stream in self._log.streams)
         return JobFailedError(
-            f"training job `{name}` failed: {reason}\n{_shown(lines, 'it wrote no log')}",
+            f"training job `{name}` failed: {reason}\n{_shown(lines, self._log.silence)}",
             [TrainingJobStatus.COMPLETED, TrainingJobStatus.STOPPED],
             str(description["TrainingJobStatus"]),
             hint=f"all of its log: `intermodal logs {name}`, or CloudWatch log group "
@@ -151,11 +151,11 @@ class EndpointWaiter:
 
     def _failed(self, description: Mapping[str, Any], what: str) -> EndpointFailedError:
         group = f"{ENDPOINT_GROUP}/{self._endpoint_name}"
-        lines = Log(self._clients, group, "", self._patience).last_lines()
+        log = Log(self._clients, group, "", self._patience)
+        lines = log.last_lines()
         reason = description.get("FailureReason") or "the service gives no reason"
         return EndpointFailedError(
-            f"endpoint `{self._endpoint_name}` {what}: {reason}\n"
-            f"{_shown(lines, 'it wrote no log')}",
+            f"endpoint `{self._endpoint_name}` {what}: {reason}\n{_shown(lines, log.silence)}",
             [EndpointStatus.IN_SERVICE],
             str(description["EndpointStatus"]),
             hint=f"all of its log: CloudWatch log group `{group}`; "
@@ -180,6 +180,11 @@ class Log:
     def streams(self) -> list[str]:
         """The streams seen so far."""
         return self._tail.streams if self._tail else []
+
+    @property
+    def silence(self) -> str:
+        """Why there are no lines."""
+        return f"its log cannot be read: {self._refusal}" if self._refusal else "it wrote no log"
 
     def expect(self, instances: int) -> None:
         """Say how many streams there will be."""

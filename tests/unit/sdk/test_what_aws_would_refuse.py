@@ -209,3 +209,15 @@ def test_v1_names_of_a_predictor_are_taken(session: Session) -> None:
         assert Predictor(endpoint="e", sagemaker_session=session).endpoint_name == "e"
     with pytest.warns(DeprecationWarning, match="is ignored"):
         Predictor("e", session, content_type="text/csv")
+
+
+def test_a_model_that_is_not_there_is_told_together_with_what_else_is_wrong(
+    session: Session,
+) -> None:
+    model = Model("image", "file:///no/model.tar.gz", name="a b", sagemaker_session=session)
+
+    with pytest.raises(InvalidArgumentsError) as raised:
+        model.create()
+
+    named = [problem.split("`")[1] for problem in raised.value.problems]
+    assert named == ["role", "name", "model_data"]
