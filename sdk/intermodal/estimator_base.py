@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from intermodal.attached import estimator_arguments
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
 from intermodal.model import Model
 from intermodal.names import base_name_from_image, name_from_base
-from intermodal.session import Session
 from intermodal.source import ARCHIVE_NAME, UploadedCode, code_place, encryption
 from intermodal.training_arguments import TOOLKIT_HYPERPARAMETERS, TrainingArguments
-from intermodal.training_jobs import TrainingJob
 from intermodal.training_request import Job, create_training_job, vpc_config
-from intermodal_contract.channel import parse_s3_uri
+from intermodal.which_session import session_for
+
+if TYPE_CHECKING:
+    from intermodal.session import Session
+    from intermodal.training_jobs import TrainingJob
 
 _CODE_CHANNEL = "code"
 _ISOLATED_CODE = f"/opt/ml/input/data/{_CODE_CHANNEL}/{ARCHIVE_NAME}"
@@ -29,8 +31,8 @@ class EstimatorBase(TrainingArguments):
     """
 
     uploaded_code: UploadedCode | None = None
-    latest_training_job: TrainingJob | None = None
-    jobs: Sequence[TrainingJob] = ()
+    latest_training_job: "TrainingJob | None" = None
+    jobs: "Sequence[TrainingJob]" = ()
 
     def create_model(self, **arguments: Any) -> Model:
         """The trained model, ready to be deployed."""
@@ -58,6 +60,8 @@ class EstimatorBase(TrainingArguments):
             InvalidArgumentsError: arguments that AWS would refuse; nothing was uploaded or started.
             JobFailedError: the job failed, and `wait` was asked for.
         """
+        from intermodal.training_jobs import TrainingJob
+
         wanted = self.checked_channels(inputs, job_name)
         name = job_name or name_from_base(self._base_name())
         request = create_training_job(self._job(name, wanted, experiment_config), self)
@@ -79,7 +83,7 @@ class EstimatorBase(TrainingArguments):
     def attach(
         cls,
         training_job_name: str,
-        sagemaker_session: Session | None = None,
+        sagemaker_session: "Session | None" = None,
         model_channel_name: str = "model",
     ) -> Self:
         """An estimator of a job that was started elsewhere; waits until that job has ended.
@@ -87,7 +91,9 @@ class EstimatorBase(TrainingArguments):
         Raises:
             JobFailedError: the job failed.
         """
-        session = sagemaker_session or Session()
+        from intermodal.training_jobs import TrainingJob
+
+        session = session_for(None, sagemaker_session)
         description = session.describe_training_job(training_job_name)
         arguments = cls._attached_arguments(description)
         estimator = cls(
@@ -195,7 +201,7 @@ class EstimatorBase(TrainingArguments):
     def _base_name(self) -> str:
         return self.base_job_name or base_name_from_image(self.training_image_uri())
 
-    def _latest(self) -> TrainingJob:
+    def _latest(self) -> "TrainingJob":
         if self.latest_training_job is None:
             raise ValueError("no training job was started yet; call fit() first")
         return self.latest_training_job
@@ -239,6 +245,8 @@ class EstimatorBase(TrainingArguments):
         return UploadedCode(str(code.source_dir), code.program)
 
     def _upload_code(self, job_name: str, output_path: str) -> UploadedCode | None:
+        from intermodal_contract.channel import parse_s3_uri
+
         code = self.code
         if code is None or code.is_in_s3:
             return self._code_in_s3()

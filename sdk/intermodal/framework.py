@@ -7,7 +7,6 @@ from intermodal import image_uris
 from intermodal.estimator_base import EstimatorBase
 from intermodal.model import FrameworkModel
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments
-from intermodal_contract.image import framework_image
 
 
 class Framework(EstimatorBase):
@@ -111,6 +110,8 @@ class Framework(EstimatorBase):
     @classmethod
     def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         arguments = super()._attached_arguments(description)
+        from intermodal_contract.image import framework_image
+
         image = framework_image(arguments["image_uri"])
         if image and image.framework == cls.framework:
             del arguments["image_uri"]

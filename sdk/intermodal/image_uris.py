@@ -1,10 +1,10 @@
 """Which image a framework's version has, among the vendor's deep-learning containers."""
 
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from intermodal_contract.image import Device, vendor_image_uri
-from intermodal_contract.instance import instance_type as known_instance_type
+if TYPE_CHECKING:
+    from intermodal_contract.image import Device
 
 FRAMEWORKS = ("pytorch", "mxnet", "tensorflow")
 
@@ -61,6 +61,8 @@ def retrieve(
         raise ValueError(f"`version` is missing: which {framework}? As in '2.2.0'")
     if image_scope not in ("training", "inference"):
         raise ValueError(f"`image_scope` is {image_scope!r}; give 'training' or 'inference'")
+    from intermodal_contract.image import vendor_image_uri
+
     return vendor_image_uri(
         framework,
         cast("Literal['training', 'inference']", image_scope),
@@ -100,7 +102,7 @@ def numbers_of(version: str) -> tuple[int, ...]:
         ) from None
 
 
-def device_of(instance_type: str | None) -> Device:
+def device_of(instance_type: str | None) -> "Device":
     """`gpu` where the instance type has one.
 
     Raises:
@@ -111,6 +113,8 @@ def device_of(instance_type: str | None) -> Device:
         return "cpu"
     if instance_type == "local_gpu":
         return "gpu"
+    from intermodal_contract.instance import instance_type as known_instance_type
+
     kind = known_instance_type(str(instance_type))
     if kind.neurons:
         raise ValueError(

@@ -7,7 +7,6 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from intermodal.errors import EngineUnavailableError
 from intermodal.session import Session
@@ -15,8 +14,6 @@ from intermodal.session import Session
 ENGINE_PACKAGE = "intermodal_engine"
 START_LIMIT_S = 60.0
 ANSWER_LIMIT_S = 5.0
-LOCAL_INSTANCE_TYPES = {"local": "ml.m5.xlarge", "local_gpu": "ml.g5.xlarge"}
-"""What `instance_type="local"` asks the engine for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +141,6 @@ def start_engine(home: Path) -> None:
         raise EngineUnavailableError(
             f"`intermodal up --detach` ended with exit code {done.returncode}: {said}"
         )
-
-
-def session_for(instance_type: str | None, session: Any) -> Any:
-    """The session given, else a local one where the instance type says so, else boto3's."""
-    if session is not None:
-        return session
-    return LocalSession() if instance_type in LOCAL_INSTANCE_TYPES else Session()
 
 
 def _answers(endpoint_url: str) -> bool:

@@ -4,22 +4,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intermodal.endpoints import production_variant
 from intermodal.errors import InvalidArgumentsError
-from intermodal.local import LOCAL_INSTANCE_TYPES, session_for
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor
+from intermodal.production_variants import production_variant
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
 from intermodal.serverless import ServerlessInferenceConfig
-from intermodal.session import Session
 from intermodal.source import UploadedCode, as_code, code_place, encryption, local_path
-from intermodal.training_options import Findings, Tags, check_instance_type, check_job_name
+from intermodal.training_options import (
+    LOCAL_INSTANCE_TYPES,
+    Findings,
+    Tags,
+    check_instance_type,
+    check_job_name,
+)
 from intermodal.training_request import tag_list
+from intermodal.which_session import session_for
 from intermodal_contract import env as names_of_environment
-from intermodal_contract.channel import parse_s3_uri
 
 if TYPE_CHECKING:
     from intermodal.model_archive import ModelArchive
+    from intermodal.session import Session
 
 CODE_PATH = "/opt/ml/model/code"
 
@@ -55,7 +60,7 @@ class Model:
         env: Mapping[str, str] | None = None,
         name: str | None = None,
         vpc_config: Mapping[str, Any] | None = None,
-        sagemaker_session: Session | None = None,
+        sagemaker_session: "Session | None" = None,
         enable_network_isolation: bool = False,
         model_kms_key: str | None = None,
         image_config: Mapping[str, Any] | None = None,
@@ -91,14 +96,14 @@ class Model:
         self.endpoint_name: str | None = None
 
     @property
-    def sagemaker_session(self) -> Session:
+    def sagemaker_session(self) -> "Session":
         """The session, made when it is first needed."""
         if self._session is None:
             self._session = session_for(None, None)
         return self._session
 
     @sagemaker_session.setter
-    def sagemaker_session(self, session: Session) -> None:
+    def sagemaker_session(self, session: "Session") -> None:
         self._session = session
 
     def enable_network_isolation(self) -> bool:
@@ -269,6 +274,8 @@ class Model:
         return data, None
 
     def _upload(self, archive: "ModelArchive") -> str:
+        from intermodal_contract.channel import parse_s3_uri
+
         session = self.sagemaker_session
         if self.code_location:
             place = parse_s3_uri(self.code_location)

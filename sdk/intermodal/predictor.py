@@ -2,15 +2,18 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intermodal.deserializers import BaseDeserializer, BytesDeserializer
-from intermodal.endpoints import production_variant
 from intermodal.names import base_from_name, name_from_base
+from intermodal.production_variants import production_variant
 from intermodal.renamed import PREDICTOR_NAMES, WrittenArguments, refuse_unknown
 from intermodal.serializers import BaseSerializer, IdentitySerializer
-from intermodal.session import Session
+
+if TYPE_CHECKING:
+    from intermodal.session import Session
 from intermodal.training_request import tag_list
+from intermodal.which_session import session_for
 
 _CONTENT_FLAGS = ("content_type", "accept")
 
@@ -29,7 +32,7 @@ class Predictor:
     def __init__(
         self,
         endpoint_name: str | None = None,
-        sagemaker_session: Session | None = None,
+        sagemaker_session: "Session | None" = None,
         serializer: BaseSerializer | None = None,
         deserializer: BaseDeserializer | None = None,
         component_name: str | None = None,
@@ -49,7 +52,7 @@ class Predictor:
         if not endpoint_name:
             raise TypeError("`endpoint_name` is missing: which endpoint?")
         self.endpoint_name: str = endpoint_name
-        self.sagemaker_session = sagemaker_session or Session()
+        self.sagemaker_session: Session = session_for(None, sagemaker_session)
         self.serializer: BaseSerializer = serializer or IdentitySerializer()
         self.deserializer: BaseDeserializer = deserializer or BytesDeserializer()
         self.component_name = component_name

@@ -3,8 +3,6 @@
 A name of v1 is taken with a `DeprecationWarning` that shows the new name; both at once is an error.
 """
 
-import difflib
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -53,6 +51,8 @@ class WrittenArguments(dict[str, Any]):
 
 def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise a `TypeError` that lists every unknown argument with the nearest known one."""
+    import difflib
+
     known = list(known)
     unknown = [name for name in given if name not in known]
     if not unknown:
@@ -65,6 +65,8 @@ def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> Non
 
 
 def _warn(old: str, new: str) -> None:
+    import warnings
+
     # The warning points at the first line outside this package, whatever the depth of subclasses.
     warnings.warn(
         f"`{old}` is the name of the vendor's SDK v1; write `{new}`",

@@ -9,8 +9,10 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from intermodal_contract.channel import S3Uri
+if TYPE_CHECKING:
+    from intermodal_contract.channel import S3Uri
 
 ARCHIVE_NAME = "sourcedir.tar.gz"
 # What tools leave behind; it would make the archive differ from run to run.
@@ -108,8 +110,10 @@ def encryption(kms_key: str | None) -> Mapping[str, str]:
     return {"ServerSideEncryption": "aws:kms", **({"SSEKMSKeyId": kms_key} if kms_key else {})}
 
 
-def code_place(bucket: str, *parts: str) -> S3Uri:
+def code_place(bucket: str, *parts: str) -> "S3Uri":
     """Where an upload goes: the parts that are not empty, joined."""
+    from intermodal_contract.channel import S3Uri
+
     return S3Uri(bucket, "/".join(part.strip("/") for part in parts if part))
 
 

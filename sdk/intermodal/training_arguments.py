@@ -4,15 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intermodal.errors import InvalidArgumentsError
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
-from intermodal.local import LOCAL_INSTANCE_TYPES, session_for
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments, refuse_unknown
-from intermodal.session import Session
 from intermodal.source import UserCode, as_code
 from intermodal.training_options import (
+    LOCAL_INSTANCE_TYPES,
     Findings,
     TrainingOptions,
     check_channel_names,
@@ -21,7 +20,10 @@ from intermodal.training_options import (
     check_job_name,
     check_options,
 )
-from intermodal_contract.instance import UnknownInstanceTypeError
+from intermodal.which_session import session_for
+
+if TYPE_CHECKING:
+    from intermodal.session import Session
 
 TOOLKIT_HYPERPARAMETERS = (
     "sagemaker_submit_directory",
@@ -61,7 +63,7 @@ class TrainingArguments(TrainingOptions):
         instance_type: str | None = None,
         *,
         image_uri: str | None = None,
-        sagemaker_session: Session | None = None,
+        sagemaker_session: "Session | None" = None,
         hyperparameters: Mapping[str, Any] | None = None,
         entry_point: str | Path | None = None,
         source_dir: str | Path | None = None,
@@ -87,14 +89,14 @@ class TrainingArguments(TrainingOptions):
         self.container_log_level = container_log_level
 
     @property
-    def sagemaker_session(self) -> Session:
+    def sagemaker_session(self) -> "Session":
         """The session, made when it is first needed."""
         if self._session is None:
             self._session = session_for(self.instance_type, None)
         return self._session
 
     @sagemaker_session.setter
-    def sagemaker_session(self, session: Session) -> None:
+    def sagemaker_session(self, session: "Session") -> None:
         self._session = session
 
     @property
@@ -163,6 +165,8 @@ class TrainingArguments(TrainingOptions):
             findings.problems += code.problems()
         elif self.source_dir is not None:
             findings.add("entry_point", "is missing: which script of `source_dir`?")
+        from intermodal_contract.instance import UnknownInstanceTypeError
+
         try:
             self.training_image_uri()
         except UnknownInstanceTypeError:

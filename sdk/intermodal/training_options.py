@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from intermodal.names import name_problem
-from intermodal_contract.instance import UnknownInstanceTypeError, instance_type
 
 Tags = Sequence[Mapping[str, str]] | Mapping[str, str]
+
+LOCAL_INSTANCE_TYPES: Mapping[str, str] = {"local": "ml.m5.xlarge", "local_gpu": "ml.g5.xlarge"}
+"""What `instance_type="local"` asks the engine for."""
 
 HYPERPARAMETER_LIMIT = 100
 HYPERPARAMETER_KEY_LIMIT = 256
@@ -192,6 +194,8 @@ def check_instance_type(findings: Findings, argument: str, kind: Any) -> None:
     """Note an instance type that does not exist."""
     if not findings.is_of(argument, kind, str, "a name like 'ml.m5.xlarge'"):
         return
+    from intermodal_contract.instance import UnknownInstanceTypeError, instance_type
+
     try:
         instance_type(kind)
     except UnknownInstanceTypeError as error:

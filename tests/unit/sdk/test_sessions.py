@@ -17,9 +17,10 @@ from intermodal.errors import (
     InvalidArgumentsError,
     RoleNotFoundError,
 )
-from intermodal.local import find_engine, session_for
+from intermodal.local import find_engine
 from intermodal.names import base_from_name, base_name_from_image, name_from_base, name_problem
 from intermodal.source import UserCode
+from intermodal.which_session import session_for
 from tests.helpers.fake_aws import ACCOUNT, FakeAws
 
 
