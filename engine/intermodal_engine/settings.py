@@ -62,6 +62,11 @@ class Settings:
         return self.home / "tmp"
 
     @property
+    def artifacts_folder(self) -> Path:
+        """Archives in the making, on the same file system as the objects."""
+        return self.scratch_folder / "artifacts"
+
+    @property
     def instances_folder(self) -> Path:
         """A folder an instance."""
         return self.home / "instances"

@@ -16,7 +16,7 @@ class ArtifactUploader:
 
     Args:
         objects: where to.
-        scratch: an existing folder for archives in the making, on the objects' file system.
+        scratch: folder for archives in the making, on the objects' file system.
     """
 
     def __init__(self, objects: ObjectStore, scratch: Path) -> None:
@@ -46,7 +46,7 @@ class ArtifactUploader:
             self._upload_files(files, output, "data")
 
     def _upload_archive(self, files: Mapping[str, Path], output: S3Uri, name: str) -> str:
-        archive = self._scratch / f"{uuid.uuid4().hex}.tar.gz"
+        archive = self._making()
         try:
             pack_files(files, archive)
             self._objects.put_file(
@@ -61,9 +61,13 @@ class ArtifactUploader:
 
     def _upload_files(self, files: Mapping[str, Path], output: S3Uri, folder: str) -> None:
         for relative, path in files.items():
-            copy = self._scratch / uuid.uuid4().hex
+            copy = self._making()
             shutil.copyfile(path, copy)
             self._objects.put_file(output.bucket, f"{output.key}{folder}/{relative}", copy)
+
+    def _making(self) -> Path:
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch / uuid.uuid4().hex
 
 
 def _merged(folders: Sequence[Path]) -> dict[str, Path]:

@@ -89,7 +89,7 @@ def _models(settings: Settings, records: Records, before: float) -> Iterator[tup
 
 
 def _scratch(settings: Settings, before: float) -> Iterator[tuple[str, Path]]:
-    for path in _children(settings.scratch_folder):
+    for path in _children(settings.artifacts_folder):
         if _is_older(path, before):
             yield "scratch", path
 

@@ -94,7 +94,7 @@ class TrainingJobLifecycle:
         self._settings = settings
         self._access = access
         self._stager = ChannelStager(objects)
-        self._uploader = ArtifactUploader(objects, settings.scratch_folder)
+        self._uploader = ArtifactUploader(objects, settings.artifacts_folder)
         queue.register(KIND, self.reconcile)
 
     def create(self, request: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:

@@ -68,7 +68,8 @@ def test_a_dry_run_names_the_same_and_removes_nothing(world: World) -> None:
 def test_forgotten_models_and_scratch_files_go_when_they_have_settled(world: World) -> None:
     settings = world.backends.settings
     settings.models_folder.mkdir()
-    for path in (settings.models_folder / "unused", settings.scratch_folder / "left"):
+    settings.artifacts_folder.mkdir(parents=True, exist_ok=True)
+    for path in (settings.models_folder / "unused", settings.artifacts_folder / "left"):
         path.mkdir()
         os.utime(path, (world.clock.now(), world.clock.now()))
     assert pruned(world, older_than_s=0) >= {"instance:old"}

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from intermodal_engine.store.log_streams import last_lines
 
 from intermodal_engine.drivers.base import MountMode
 from intermodal_engine.drivers.fake import Outcome
+from intermodal_engine.store.log_streams import last_lines
 from intermodal_engine.wire.errors import ServiceError
 from tests.helpers.lifecycle import ROLE, World, make_world, training_request
 
