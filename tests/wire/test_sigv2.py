@@ -67,6 +67,8 @@ def test_what_botocore_presigns_is_accepted_until_it_expires(
         ("text%2Fcsv", "text%2Fhtml", "SignatureDoesNotMatch"),
         ("x-amz-acl=private", "x-amz-acl=public-read", "SignatureDoesNotMatch"),
         ("versionId=1", "versionId=1&acl", "SignatureDoesNotMatch"),
+        ("versionId=1", "versionId=1&attributes", "AccessDenied"),
+        ("versionId=1", "versionId=1&X-Amz-Acl=public-read", "AccessDenied"),
     ],
 )
 def test_such_a_url_cannot_be_bent(old: str, new: str, code: str) -> None:

@@ -144,6 +144,11 @@ class Shape:
         return self.traits.get("payload")
 
     @property
+    def message_name(self) -> str:
+        """The member of an error that holds its message; AWS writes it both ways."""
+        return next((name for name in self.members if name.lower() == "message"), "message")
+
+    @property
     def is_document(self) -> bool:
         """Whether it holds free-form JSON."""
         return bool(self.traits.get("document"))
@@ -184,7 +189,13 @@ class Operation:
     @cached_property
     def streams_output(self) -> bool:
         """Whether the response's body is one blob or a stream of events."""
-        return _is_stream(self.output)
+        return _is_stream(self.output) or self.event_stream is not None
+
+    @cached_property
+    def event_stream(self) -> str | None:
+        """The member of the output that is a stream of events, if one is."""
+        members = self.output.members if self.output else {}
+        return next((name for name in members if members[name].traits.get("eventstream")), None)
 
     @cached_property
     def required_query(self) -> frozenset[str]:
@@ -358,5 +369,4 @@ def _literal_query(query: str) -> dict[str, str | None]:
 def _is_stream(shape: Shape | None) -> bool:
     if shape is None or shape.payload is None:
         return False
-    payload = shape.members[shape.payload]
-    return payload.kind == "blob" or bool(payload.traits.get("eventstream"))
+    return shape.members[shape.payload].kind == "blob"

@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from intermodal_engine.wire import cbor_body, json_body, s3_customs, timestamps, xml_body
+from intermodal_engine.wire import (
+    cbor_body,
+    event_stream,
+    json_body,
+    s3_customs,
+    timestamps,
+    xml_body,
+)
 from intermodal_engine.wire.dialect import Dialect, dialect_of
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import Body, FileSlice, HttpRequest, HttpResponse
@@ -24,6 +31,8 @@ def serialize(route: Route, result: Result, request_id: str) -> HttpResponse:
         TypeError: the result does not fit the model; a fault of the operation.
     """
     operation = route.operation
+    if route.protocol == "json" and operation.event_stream is not None:
+        return _serialize_json_events(operation, operation.event_stream, result, request_id)
     if route.protocol == "json":
         return _serialize_json(operation, result, request_id)
     if route.protocol == "query":
@@ -39,6 +48,19 @@ def _serialize_json(operation: Operation, result: Result, request_id: str) -> Ht
     shape = operation.output
     body = json_body.dump(json_body.write_members(shape, result)) if shape is not None else b""
     headers = [("Content-Type", _json_type(operation)), ("x-amzn-RequestId", request_id)]
+    return HttpResponse(operation.status, headers, body)
+
+
+def _serialize_json_events(
+    operation: Operation, name: str, result: Result, request_id: str
+) -> HttpResponse:
+    """JSON's streams begin with the members that are no events."""
+    _refuse_unexpected(operation, result)
+    shape = operation.service.resolve(operation.traits["output"])
+    rest = {key: value for key, value in result.items() if key != name}
+    first = json_body.dump(json_body.write_members(shape, rest))
+    body = event_stream.encode(shape.members[name], result[name], "json", first)
+    headers = [("Content-Type", event_stream.CONTENT_TYPE), ("x-amzn-RequestId", request_id)]
     return HttpResponse(operation.status, headers, body)
 
 
@@ -91,7 +113,10 @@ def _rest_body(operation: Operation, shape: Shape, result: Result, headers: Head
 def _payload(operation: Operation, shape: Shape, value: Any, headers: Headers) -> Body:
     if value is None:
         return b""
-    if shape.kind == "blob" or shape.traits.get("eventstream"):
+    if shape.traits.get("eventstream"):
+        headers.append(("Content-Type", event_stream.CONTENT_TYPE))
+        return event_stream.encode(shape, value, operation.service.protocol)
+    if shape.kind == "blob":
         body: Body = value
         return body
     if shape.kind == "string":
@@ -223,18 +248,12 @@ def _code(error: ServiceError, shape: Shape | None) -> str:
     return code
 
 
-def _message_name(shape: Shape | None) -> str:
-    members = shape.members if shape is not None else {}
-    return next((name for name in members if name.lower() == "message"), "message")
-
-
 def _error_fields(error: ServiceError, shape: Shape | None) -> dict[str, Any]:
     """The error's body members; fields that the model lacks are left out."""
-    fields = {_message_name(shape): error.message}
-    if shape is not None:
-        known = {name: value for name, value in error.fields.items() if name in shape.members}
-        fields = {**json_body.write_members(shape, known), **fields}
-    return fields
+    if shape is None:
+        return {"message": error.message}
+    known = {name: value for name, value in error.fields.items() if name in shape.members}
+    return {**json_body.write_members(shape, known), shape.message_name: error.message}
 
 
 def _json_error(

@@ -16,50 +16,18 @@ from intermodal_engine.wire.query import Query, parse_query
 
 _PRESIGNED = re.compile(r"(?:^|&)AWSAccessKeyId=")
 # The query parameters that are under the signature: those that name another thing than the object.
-_RESOURCES = frozenset(
-    [
-        "accelerate",
-        "acl",
-        "analytics",
-        "cors",
-        "delete",
-        "encryption",
-        "intelligent-tiering",
-        "inventory",
-        "legal-hold",
-        "lifecycle",
-        "location",
-        "logging",
-        "metrics",
-        "notification",
-        "object-lock",
-        "ownershipControls",
-        "partNumber",
-        "policy",
-        "policyStatus",
-        "publicAccessBlock",
-        "replication",
-        "requestPayment",
-        "response-cache-control",
-        "response-content-disposition",
-        "response-content-encoding",
-        "response-content-language",
-        "response-content-type",
-        "response-expires",
-        "restore",
-        "retention",
-        "select",
-        "select-type",
-        "storageClass",
-        "tagging",
-        "torrent",
-        "uploadId",
-        "uploads",
-        "versionId",
-        "versioning",
-        "versions",
-        "website",
-    ]
+_RESOURCES = re.compile(
+    "accelerate|acl|analytics|cors|delete|inventory|lifecycle|location|logging|metrics"
+    "|notification|object-lock|partNumber|policy|replication|requestPayment"
+    "|response-(?:cache-control|content-(?:disposition|encoding|language|type)|expires)"
+    "|restore|select|select-type|storageClass|tagging|torrent|uploadId|uploads"
+    "|versionId|versioning|versions|website"
+)
+# Those that may be there without being signed: they only choose a part of a listing.
+_HARMLESS = re.compile(
+    "AWSAccessKeyId|Expires|Signature|content-md5|content-type|continuation-token|delimiter"
+    "|encoding-type|fetch-owner|key-marker|list-type|marker|max-keys|max-parts|max-uploads"
+    "|part-number-marker|prefix|start-after|upload-id-marker|version-id-marker|x-id|x-amz-.*"
 )
 
 
@@ -88,6 +56,7 @@ def verify_presigned(request: HttpRequest, lookup: Lookup, now: float) -> Identi
     token = headers.get("x-amz-security-token", "")
     if not hmac.compare_digest(token.encode(), (credentials.session_token or "").encode()):
         raise refusals.wrong_session_token(Dialect.S3)
+    _refuse_unsigned(query)
     text = _string_to_sign(request, query, headers, expires)
     digest = hmac.digest(credentials.secret_access_key.encode(), text.encode(), "sha1")
     if not hmac.compare_digest(base64.b64encode(digest), claimed.encode()):
@@ -102,6 +71,15 @@ def verify_presigned(request: HttpRequest, lookup: Lookup, now: float) -> Identi
     return Identity(access_key_id, "s3", "", BodyCheck(lambda: HashedReader(None)))
 
 
+def _refuse_unsigned(query: Query) -> None:
+    """Version 2 signs only the parameters it knows; any other could have been added since."""
+    names = [
+        name for name in query if not _RESOURCES.fullmatch(name) and not _HARMLESS.fullmatch(name)
+    ]
+    if names:
+        raise refusals.unsigned_headers(Dialect.S3, names)
+
+
 def _string_to_sign(
     request: HttpRequest, query: Query, headers: dict[str, str], expires: str
 ) -> str:
@@ -109,7 +87,7 @@ def _string_to_sign(
     custom = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
     resources = [
         f"{name}={value}" if value or f"{name}=" in request.query else name
-        for name in sorted(_RESOURCES & query.keys())
+        for name in sorted(filter(_RESOURCES.fullmatch, query))
         for value in query[name]
     ]
     resource = request.path + ("?" + "&".join(resources) if resources else "")
@@ -122,7 +100,9 @@ def _standard(request: HttpRequest, query: Query, name: str) -> str:
 
 def _amz_headers(request: HttpRequest, query: Query) -> dict[str, str]:
     """Headers that are under the signature; the signer may have put them into the query."""
-    moved = {name: values[0] for name, values in query.items() if name.startswith("x-amz-")}
+    moved = {
+        name.lower(): values[0] for name, values in query.items() if name[:6].lower() == "x-amz-"
+    }
     sent = {
         name: value.strip() for name, value in request.headers.items() if name.startswith("x-amz-")
     }
