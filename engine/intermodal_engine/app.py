@@ -15,10 +15,11 @@ from importlib.metadata import version
 
 import uvloop
 
+from intermodal_contract.errors import IntermodalError
 from intermodal_engine import identity
 from intermodal_engine.clock import Clock, SystemClock
 from intermodal_engine.drivers.base import Driver
-from intermodal_engine.drivers.choose import make_driver
+from intermodal_engine.drivers.choose import DriverUnavailableError, make_driver
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.home import EngineState, announced, locked, prepare
@@ -33,7 +34,7 @@ from intermodal_engine.router.router import OnHealth, Router
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.database import Database
+from intermodal_engine.store.database import Database, DatabaseTooNewError
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Records
@@ -63,9 +64,13 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         state = _state(settings, listener.getsockname()[1])
         keys = identity.load(settings)
         clock = SystemClock()
-        driver = make_driver(settings.driver, settings.home / "driver", now=clock.now)
-        access = engine_access(settings, keys, driver, state.port)
-        parts = assemble(settings, clock=clock, driver=driver, access=access)
+        try:
+            driver = make_driver(settings.driver, settings.home / "driver", now=clock.now)
+            access = engine_access(settings, keys, driver, state.port)
+            parts = assemble(settings, clock=clock, driver=driver, access=access)
+        except (DriverUnavailableError, DatabaseTooNewError) as error:
+            message, _, hint = str(error).partition("\nhint: ")
+            raise IntermodalError(message, hint=hint or None) from error
         stack.callback(parts.close)
         gateway = Gateway(keys, find_operation, parts.backends, {"version": state.version})
         stack.callback(gateway.close)

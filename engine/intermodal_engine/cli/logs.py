@@ -1,6 +1,7 @@
 """`intermodal logs`: a job's or an endpoint's output, from the files that the API reads too."""
 
 import argparse
+import contextlib
 import heapq
 import time
 from collections.abc import Iterator
@@ -79,7 +80,13 @@ def logs(options: argparse.Namespace) -> int:
     """Prints the log, and goes on until the job's end where that is asked for."""
     settings = settings_of(options)
     follower = _Follower(LogStreams(settings.logs_folder), options.name)
-    records = _records(settings)
+    with _opened_records(settings) as records:
+        return _print(settings, options, follower, records)
+
+
+def _print(
+    settings: Settings, options: argparse.Namespace, follower: _Follower, records: Records | None
+) -> int:
     if not follower.streams() and _status(records, options.name) is None:
         raise IntermodalError(
             f"there is no training job or endpoint `{options.name}` on `{settings.home}`",
@@ -99,10 +106,14 @@ def logs(options: argparse.Namespace) -> int:
         time.sleep(_LOOK_EVERY_S)
 
 
-def _records(settings: Settings) -> Records | None:
+@contextlib.contextmanager
+def _opened_records(settings: Settings) -> Iterator[Records | None]:
+    """The records of the home; None where no engine ever ran."""
     if not settings.database_file.exists():
-        return None
-    return Records(Database(settings.database_file), SystemClock())
+        yield None
+        return
+    with contextlib.closing(Database(settings.database_file)) as database:
+        yield Records(database, SystemClock())
 
 
 def _status(records: Records | None, name: str) -> str | None:

@@ -24,8 +24,6 @@ def up(options: argparse.Namespace) -> int:
 
 
 def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
-    from intermodal_engine import app
-
     def tell(state: EngineState) -> None:
         if ready_descriptor is None:
             print(state.endpoint_url, flush=True)
@@ -34,6 +32,8 @@ def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
             _report(ready_descriptor, asdict(state))
 
     try:
+        from intermodal_engine import app
+
         app.run(settings, tell)
     except IntermodalError as error:
         if ready_descriptor is not None:
