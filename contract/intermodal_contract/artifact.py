@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol, cast
 
+from intermodal_contract.compression import GzipWriter
 from intermodal_contract.errors import IntermodalError
 
 DEFAULT_LIMIT_BYTES = 64 * 2**30
 DEFAULT_LIMIT_MEMBERS = 500_000
 
-# Weights hardly shrink, source code is small: the quickest level costs few bytes and saves minutes.
-_COMPRESSION_LEVEL = 1
 _CHUNK_BYTES = 256 * 1024
 # Between two members there are only headers; a hostile one claims to be as long as the memory.
 _LIMIT_HEADER_BYTES = 2**20
@@ -154,15 +153,16 @@ def _whole_file(destination: Path) -> Iterator[BinaryIO]:
 
 
 def _write_members(members: Mapping[str, Path], file: BinaryIO, root: Path | None) -> None:
-    compressed = gzip.GzipFile(
-        filename="", mode="wb", compresslevel=_COMPRESSION_LEVEL, fileobj=file, mtime=0
-    )
-    with (
-        compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    compressed = GzipWriter(file)
+    with tarfile.open(
+        fileobj=cast("BinaryIO", compressed),
+        mode="w",
+        format=tarfile.PAX_FORMAT,
+        copybufsize=_CHUNK_BYTES,
+    ) as tar:
         for name in sorted(members):
             _write_member(tar, name, members[name], members, root)
+    compressed.close()
 
 
 def _write_member(
