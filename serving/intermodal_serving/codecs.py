@@ -38,6 +38,7 @@ _ALIASES = {
     "application/npy": NPY,
 }
 _NUMERIC_KINDS = "biuf"
+_NPY_KINDS = _NUMERIC_KINDS + "cU"
 _MAX_NPY_DIMENSIONS = 32
 _WRITE_OWN_INPUT = "define input_fn in code/inference.py to read other bodies"
 
@@ -191,6 +192,8 @@ def decode_npy(body: bytes | bytearray) -> Array:
     shape, fortran_order, dtype, offset = _npy_header(body)
     if dtype.hasobject:
         raise BadRequestError("the NPY body holds pickled Python objects, which are never loaded")
+    if dtype.kind not in _NPY_KINDS:
+        raise BadRequestError(f"the NPY body holds {dtype}, not numbers or text")
     count = math.prod(shape)
     if count * dtype.itemsize != len(body) - offset:
         raise BadRequestError(
@@ -256,9 +259,11 @@ def to_plain(value: Any) -> Any:
 
 
 def _encode_json(value: Any) -> bytes:
-    return orjson.dumps(
-        value, default=_json_form, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    )
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    try:
+        return orjson.dumps(value, default=_json_form, option=options)
+    except orjson.JSONEncodeError as error:
+        raise TypeError(str(error.__cause__ or error)) from None
 
 
 def _encode_json_lines(value: Any) -> bytes:
@@ -374,4 +379,4 @@ def _json_form(value: Any) -> Any:
 
 def _describe(value: Any) -> str:
     names = {dict: "an object", list: "a list", str: "a string", type(None): "null"}
-    return names.get(type(value), f"a {type(value).__name__}")
+    return names.get(type(value), f"a value of type {type(value).__name__}")

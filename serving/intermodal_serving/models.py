@@ -100,11 +100,12 @@ def default_decoder(
         takes_values: whether a body that is no array may pass as dict, list or string, since the
             user's own predict_fn will see it.
     """
+    importlib.import_module("numpy")  # now, not within the first request
     if not (is_torch_module(model) or ("torch" in sys.modules and not hasattr(model, "predict"))):
         return codecs.decode
     import torch
 
-    device = _device(model)
+    device, float_type = _device(model), _float_type(model)
 
     def decode_tensor(body: bytes | bytearray, content_type: codecs.ContentType) -> Any:
         value = codecs.decode(body, content_type)
@@ -116,6 +117,8 @@ def default_decoder(
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         except TypeError as error:
             raise BadRequestError(f"the array cannot become a tensor: {error}") from None
+        if float_type is not None and tensor.is_floating_point():
+            tensor = tensor.to(float_type)
         return tensor if device is None else tensor.to(device)
 
     return decode_tensor
@@ -220,3 +223,10 @@ def _device(model: Any) -> Any:
         return None if best == "cpu" else best
     first = next(iter(model.parameters()), next(iter(model.buffers()), None))
     return None if first is None or first.device.type == "cpu" else first.device
+
+
+def _float_type(model: Any) -> Any:
+    """What a module computes in: numpy's float64 would not fit its float32 weights."""
+    if not is_torch_module(model):
+        return None
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), None)

@@ -75,6 +75,8 @@ def test_torchscript_without_code_takes_and_gives_every_format(tmp_path: Path, s
         binary = server.invoke(codecs.encode(rows, codecs.NPY), codecs.NPY, Accept=codecs.NPY)
         assert binary.headers["content-type"] == codecs.NPY
         assert codecs.decode_npy(binary.body).tolist() == [[6.0], [7.0]]
+        double = codecs.encode(rows.astype(np.float64), codecs.NPY)
+        assert server.invoke(double, codecs.NPY).json == [[6.0], [7.0]]
         assert server.invoke(b'{"a": 1}').status == 400
         assert server.invoke(b"[[1, 1], [0]]").status == 400
         mismatch = server.invoke(b"[[1, 2, 3]]")
