@@ -1,0 +1,84 @@
+"""Who runs on a home, and how others learn of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_engine.home import (
+    AlreadyRunningError,
+    EngineState,
+    announced,
+    is_locked,
+    locked,
+    prepare,
+    read_state,
+    wait_until_free,
+)
+from intermodal_engine.settings import Settings
+
+HOLD = """
+import sys, pathlib
+from intermodal_engine.home import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings(home=tmp_path / "home")
+    prepare(settings)
+    return settings
+
+
+def state_of(settings: Settings) -> EngineState:
+    return EngineState(os.getpid(), 1, "http://127.0.0.1:1", str(settings.home), "0.1.0", 1.0)
+
+
+def test_only_one_engine_runs_on_a_home(settings: Settings) -> None:
+    with locked(settings.home):
+        assert is_locked(settings.home)
+        with pytest.raises(AlreadyRunningError), locked(settings.home):
+            pass
+    assert not is_locked(settings.home)
+
+
+def test_the_state_is_there_as_long_as_the_engine_runs(settings: Settings) -> None:
+    with locked(settings.home), announced(settings, state_of(settings)):
+        assert read_state(settings) == state_of(settings)
+    assert read_state(settings) is None
+    assert not settings.state_file.exists()
+
+
+def test_what_a_killed_engine_left_counts_for_nothing(settings: Settings) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, settings.home], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == b"held\n"
+        with announced(settings, state_of(settings)):
+            assert read_state(settings) is not None
+            assert not wait_until_free(settings.home, 0.05)
+            engine.send_signal(signal.SIGKILL)
+            assert wait_until_free(settings.home, 10)
+            assert settings.state_file.exists()
+            assert read_state(settings) is None
+
+
+def test_a_broken_state_file_counts_for_nothing(settings: Settings) -> None:
+    settings.state_file.write_text("{")
+    with locked(settings.home):
+        assert read_state(settings) is None
+
+
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(IntermodalError, match="cannot be used") as caught:
+        prepare(Settings(home=tmp_path / "file" / "home"))
+    assert "--home" in (caught.value.hint or "")
