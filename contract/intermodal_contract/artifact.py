@@ -158,7 +158,6 @@ def _write_members(members: Mapping[str, Path], file: BinaryIO, root: Path | Non
         fileobj=cast("BinaryIO", compressed),
         mode="w",
         format=tarfile.PAX_FORMAT,
-        copybufsize=_CHUNK_BYTES,
     ) as tar:
         for name in sorted(members):
             _write_member(tar, name, members[name], members, root)
