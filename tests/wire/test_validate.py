@@ -130,6 +130,23 @@ def test_tags_may_hold_letters_of_any_language() -> None:
     assert "'tags.1.member.key'" in job_message(Tags=[{"Key": "a!b", "Value": ""}])
 
 
+@pytest.mark.parametrize(
+    ("service", "operation", "code"),
+    [
+        ("sagemaker", "DescribeTrainingJob", "ValidationException"),
+        ("sagemaker-runtime", "InvokeEndpoint", "ValidationError"),
+        ("logs", "CreateLogGroup", "InvalidParameterException"),
+        ("batch", "SubmitJob", "ClientException"),
+        ("iam", "GetRole", "ValidationError"),
+        ("application-autoscaling", "RegisterScalableTarget", "ValidationException"),
+    ],
+)
+def test_each_service_has_its_own_code_for_it(service: str, operation: str, code: str) -> None:
+    text = message(service, operation, {})
+    assert text.startswith(f"{code}: ")
+    assert "failed to satisfy constraint: Member must not be null" in text
+
+
 def test_s3_has_errors_of_its_own() -> None:
     validate(named("s3", "CreateBucket"), {"Bucket": "UPPER case"})
     assert message("s3", "DeleteObjects", {"Bucket": "data"}).startswith("MissingRequestBodyError")

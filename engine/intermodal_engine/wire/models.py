@@ -182,6 +182,11 @@ class Operation:
         return self._resolve("output")
 
     @cached_property
+    def error_names(self) -> frozenset[str]:
+        """The shapes of the errors that AWS documents for it."""
+        return frozenset(reference["shape"] for reference in self.traits.get("errors", ()))
+
+    @cached_property
     def streams_input(self) -> bool:
         """Whether the request's body is one blob, handed on without being read."""
         return _is_stream(self.input)

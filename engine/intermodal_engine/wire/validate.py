@@ -12,6 +12,7 @@ from intermodal_engine.wire.models import Shape
 from intermodal_engine.wire.patterns import compile_pattern
 from intermodal_engine.wire.route import Route
 
+_CODES = ("ValidationException", "ValidationError", "InvalidParameterException", "ClientException")
 _SHOWN_FAULTS = 10
 _SHOWN_CHARACTERS = 1024
 # Longer strings fail by their length; matching them would only cost time.
@@ -25,7 +26,7 @@ def validate(route: Route, parameters: Mapping[str, Any]) -> None:
     is checked here.
 
     Raises:
-        ServiceError: ValidationException (ValidationError of the query services) with every fault.
+        ServiceError: ValidationException, or what the service calls it, with every fault.
     """
     shape = route.operation.input
     if shape is None:
@@ -37,8 +38,14 @@ def validate(route: Route, parameters: Mapping[str, Any]) -> None:
     if not faults:
         return
     count = f"{len(faults)} validation error{'s' if len(faults) > 1 else ''} detected: "
-    code = "ValidationError" if route.protocol == "query" else "ValidationException"
-    raise ServiceError(code, count + "; ".join(faults[:_SHOWN_FAULTS]), status=400)
+    raise ServiceError(_code(route), count + "; ".join(faults[:_SHOWN_FAULTS]), status=400)
+
+
+def _code(route: Route) -> str:
+    """SageMaker does not document its code; CloudWatch Logs, Batch and others have their own."""
+    documented = (code for code in _CODES if code in route.operation.error_names)
+    usual = "ValidationError" if route.protocol == "query" else "ValidationException"
+    return next(documented, usual)
 
 
 def _require_of_s3(shape: Shape, parameters: Mapping[str, Any]) -> None:
