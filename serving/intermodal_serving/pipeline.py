@@ -228,8 +228,7 @@ def _transform_steps(handler: Handler, model: Any) -> StepsOf:
 
 def _staged_steps(found: Handlers, model: Any) -> StepsOf:
     own_input, own_output = found.input_fn, found.output_fn
-    decoder = models.default_decoder(model, takes_values=found.predict_fn is not None)
-    input_fn = own_input or Handler("input_fn", decoder)
+    input_fn = own_input or _default_input_fn(model, takes_values=found.predict_fn is not None)
     predict_fn = found.predict_fn or _default_predict_fn(model)
     output_fn = own_output or Handler("output_fn", _encode)
 
@@ -263,6 +262,10 @@ def _for_client_or_log(error: BaseException) -> RequestError | HandlerError:
     wrapped = HandlerError(str(error))
     wrapped.__cause__ = error
     return wrapped
+
+
+def _default_input_fn(model: Any, *, takes_values: bool) -> Handler:
+    return Handler("input_fn", models.default_decoder(model, takes_values=takes_values))
 
 
 def _default_predict_fn(model: Any) -> Handler:
