@@ -112,8 +112,8 @@ class EstimatorBase(TrainingArguments):
     # Deploying
 
     @property
-    def model_data(self) -> str:
-        """S3 URI of the trained model.
+    def model_data(self) -> str | dict[str, Any]:
+        """S3 URI of the trained model; a `ModelDataSource` where it was left uncompressed.
 
         Raises:
             ValueError: the job has not ended, or has left no model.
@@ -126,6 +126,10 @@ class EstimatorBase(TrainingArguments):
                 f"{description['TrainingJobStatus']} and has no model"
                 "\nhint: wait for it with `estimator.latest_training_job.wait()`"
             )
+        if description.get("OutputDataConfig", {}).get("CompressionType") == "NONE":
+            prefix = f"{artifacts.rstrip('/')}/"
+            source = {"S3Uri": prefix, "S3DataType": "S3Prefix", "CompressionType": "None"}
+            return {"S3DataSource": source}
         return str(artifacts)
 
     def deploy(

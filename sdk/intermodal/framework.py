@@ -25,6 +25,7 @@ class Framework(EstimatorBase):
 
     framework: ClassVar[str]
     metrics_since: ClassVar[tuple[int, ...]]
+    launchers: ClassVar[tuple[str, ...]] = ("mpi", "parameter_server")
     model_class: ClassVar[type["VersionedModel"]]
 
     def __init__(
@@ -41,6 +42,12 @@ class Framework(EstimatorBase):
         old = {name: options.pop(name) for name in ("distributions",) if name in options}
         written = WrittenArguments(old, ESTIMATOR_NAMES)
         self.distribution: Mapping[str, Any] = written.take("distribution", distribution) or {}
+        unknown = sorted(set(self.distribution) - set(self.launchers))
+        if unknown:
+            raise ValueError(
+                f"`distribution`: `{unknown[0]}` is no way to launch {type(self).__name__}; "
+                f"there are {', '.join(f'`{name}`' for name in self.launchers)}"
+            )
         super().__init__(
             entry_point=entry_point,
             source_dir=source_dir,
@@ -66,11 +73,7 @@ class Framework(EstimatorBase):
 
     def wants_metrics(self) -> bool | None:
         """As the user said, else for the versions whose images send them."""
-        if (
-            self.enable_sagemaker_metrics is not None
-            or self.image_uri
-            or not self.framework_version
-        ):
+        if self.enable_sagemaker_metrics is not None or not self.framework_version:
             return self.enable_sagemaker_metrics
         return True if image_uris.numbers_of(self.framework_version) >= self.metrics_since else None
 

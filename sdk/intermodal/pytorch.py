@@ -44,6 +44,12 @@ class PyTorch(Framework):
 
     framework: ClassVar[str] = "pytorch"
     metrics_since: ClassVar[tuple[int, ...]] = (1, 3)
+    launchers: ClassVar[tuple[str, ...]] = (
+        "torch_distributed",
+        "pytorchddp",
+        "mpi",
+        "parameter_server",
+    )
     model_class: ClassVar[type[VersionedModel]] = PyTorchModel
 
     def launch_hyperparameters(self) -> dict[str, Any]:

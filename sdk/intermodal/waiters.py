@@ -45,6 +45,18 @@ class TrainingJobWaiter:
             JobFailedError: it failed: the reason, the last lines, where the rest is.
             ConnectionLostError: the service was out of reach for long; the job goes on.
         """
+        try:
+            description = self._until_the_end()
+        except KeyboardInterrupt:
+            self._speaker.say(
+                f"Training job `{self._job_name}` goes on without being watched; "
+                "logs() watches it again, stop() stops it"
+            )
+            raise
+        self._settle(description)
+        return description
+
+    def _until_the_end(self) -> dict[str, Any]:
         while True:
             description = self._patience.ask(lambda: self._pace.timed(self._describe))
             has_ended = is_terminal(TrainingJobStatus(description["TrainingJobStatus"]))
@@ -56,7 +68,6 @@ class TrainingJobWaiter:
             # A log service that many share shows the last lines a moment after the end.
             self._pace.rest()
             self._show(description, to_the_end=True)
-        self._settle(description)
         return description
 
     def show_now(self) -> None:

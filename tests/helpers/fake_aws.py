@@ -72,7 +72,7 @@ class FakeAws:
         self.answer_to_invocations: tuple[str, bytes] = ("application/json", b"[[1.0, 2.0]]")
         self.invocations: list[tuple[Mapping[str, str], bytes]] = []
         # Raised instead of an answer, the first one first.
-        self.faults: list[Callable[[str], Exception | None]] = []
+        self.faults: list[Callable[[str], BaseException | None]] = []
         # Operations that the caller may not use.
         self.refused: set[str] = set()
         self._jobs: dict[str, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ import pytest
 from intermodal import Session
 from intermodal.deserializers import JSONDeserializer
 from intermodal.errors import EndpointFailedError
+from intermodal.estimator import Estimator
 from intermodal.model import Model
 from intermodal.mxnet import MXNetModel
 from intermodal.predictor import Predictor
@@ -219,7 +220,7 @@ def test_an_attached_estimator_trains_and_deploys_like_the_one_it_came_from(
     assert again.hyperparameters() == {"epochs": 3, "name": "abc"}
     assert (again.framework_version, again.py_version) == ("2.2.0", "py310")
     assert (again.instance_count, again.instance_type, again.max_run) == (2, "ml.g5.xlarge", 60)
-    assert again.model_data.endswith("/job-1/output/model.tar.gz")
+    assert str(again.model_data).endswith("/job-1/output/model.tar.gz")
     again.fit("s3://mybucket/data", job_name="job-2", logs=False)
     requests = [call.params for call in aws.calls if call.operation == "CreateTrainingJob"]
     for request in requests:
@@ -228,6 +229,28 @@ def test_an_attached_estimator_trains_and_deploys_like_the_one_it_came_from(
     again.deploy(1, "ml.m5.large", model_name="model")
     packed = aws.archive("sagemaker-us-west-2-123456789012", "model/model.tar.gz")
     assert "code/train.py" in packed
+
+
+def test_a_model_that_was_left_uncompressed_is_deployed_from_its_prefix(
+    aws: FakeAws, session: Session
+) -> None:
+    estimator = Estimator(
+        "image:1",
+        ROLE_ARN,
+        1,
+        "ml.m5.large",
+        disable_output_compression=True,
+        sagemaker_session=session,
+    )
+    estimator.fit(job_name="job", logs=False)
+
+    estimator.deploy(1, "ml.m5.large")
+
+    container = aws.params("CreateModel")["PrimaryContainer"]
+    assert "ModelDataUrl" not in container
+    source = container["ModelDataSource"]["S3DataSource"]
+    assert source["S3Uri"].endswith("/job/output/model.tar.gz/")
+    assert (source["S3DataType"], source["CompressionType"]) == ("S3Prefix", "None")
 
 
 def test_an_estimator_that_was_not_trained_says_so(session: Session, script: Path) -> None:

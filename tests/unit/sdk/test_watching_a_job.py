@@ -114,6 +114,20 @@ def test_a_log_that_may_not_be_read_is_told_once_and_the_job_is_watched_on(
     assert "Completed" in shown
 
 
+def test_an_interrupted_watch_says_that_the_job_goes_on(
+    aws: FakeAws, session: Session, script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(operation: str) -> BaseException | None:
+        return KeyboardInterrupt() if operation == "DescribeTrainingJob" else None
+
+    aws.faults = [interrupt]
+
+    with pytest.raises(KeyboardInterrupt):
+        estimator(session, script).fit(job_name="job")
+
+    assert "`job` goes on without being watched" in capsys.readouterr().out
+
+
 def test_without_wait_nothing_is_watched(aws: FakeAws, session: Session, script: Path) -> None:
     estimator(session, script).fit(wait=False)
 
@@ -177,7 +191,7 @@ def test_a_far_service_is_asked_ever_less_often_down_to_every_five_seconds() -> 
     assert slow.interval_s == pytest.approx(5.0)
 
 
-def _unreachable(wanted: str) -> Callable[[str], Exception | None]:
+def _unreachable(wanted: str) -> Callable[[str], BaseException | None]:
     def fault(operation: str) -> Exception | None:
         return EndpointConnectionError(endpoint_url="https://x") if operation == wanted else None
 

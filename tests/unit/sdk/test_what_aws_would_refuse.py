@@ -192,6 +192,11 @@ def test_an_unknown_argument_is_refused_with_the_nearest_known_one() -> None:
         Estimator("i", ROLE_ARN, 1, "ml.m5.large", max_runs=3)
 
 
+def test_a_launcher_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="`torchrun` is no way to launch PyTorch"):
+        PyTorch("train.py", framework_version="2.2.0", distribution={"torchrun": {}})
+
+
 def test_the_positional_order_of_v1_is_detected() -> None:
     with pytest.raises(TypeError, match="the image comes first"):
         Model("s3://bucket/model.tar.gz", "image")
