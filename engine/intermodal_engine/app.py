@@ -21,6 +21,7 @@ from intermodal_engine.clock import Clock, SystemClock
 from intermodal_engine.drivers.base import Driver
 from intermodal_engine.drivers.choose import DriverUnavailableError, make_driver
 from intermodal_engine.gateway.gateway import Gateway
+from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.home import EngineState, announced, locked, prepare
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
@@ -64,15 +65,17 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         state = _state(settings, listener.getsockname()[1])
         keys = identity.load(settings)
         clock = SystemClock()
+        origins = Origins()
         try:
             driver = make_driver(settings.driver, settings.home / "driver", now=clock.now)
-            access = engine_access(settings, keys, driver, state.port)
+            access = engine_access(settings, keys, driver, state.port, origins)
             parts = assemble(settings, clock=clock, driver=driver, access=access)
         except (DriverUnavailableError, DatabaseTooNewError) as error:
             message, _, hint = str(error).partition("\nhint: ")
             raise IntermodalError(message, hint=hint or None) from error
         stack.callback(parts.close)
-        gateway = Gateway(keys, find_operation, parts.backends, {"version": state.version})
+        health = {"version": state.version, "home": state.home}
+        gateway = Gateway(keys, find_operation, parts.backends, origins, health)
         stack.callback(gateway.close)
         parts.recover()
 
@@ -176,13 +179,19 @@ def assemble(
     return Parts(backends, queue, driver, database)
 
 
-def engine_access(settings: Settings, keys: KeyRing, driver: Driver, port: int) -> EngineAccess:
+def engine_access(
+    settings: Settings, keys: KeyRing, driver: Driver, port: int, origins: Origins
+) -> EngineAccess:
     """How a job's own code reaches the engine: its address, and credentials of the job's own."""
+    # Jobs that outlived the last engine may call before anything looks at them.
+    origins.allow_gateway(driver.gateway_host(""))
 
     def access(subject: str, role_arn: str, network: str) -> dict[str, str]:
+        host = driver.gateway_host(network)
+        origins.allow_gateway(host)
         credentials = keys.issue(subject, role_arn.rpartition("/")[2] or ENGINE_ROLE)
         return {
-            "AWS_ENDPOINT_URL": f"http://{driver.gateway_host(network)}:{port}",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
             "AWS_ACCESS_KEY_ID": credentials.access_key_id,
             "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
             "AWS_SESSION_TOKEN": credentials.session_token or "",

@@ -16,6 +16,7 @@ from botocore.credentials import Credentials as ClientCredentials
 
 from intermodal_engine.clock import SystemClock
 from intermodal_engine.gateway.gateway import Gateway
+from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.identity import KeyRing
 from intermodal_engine.services.call import Backends, Operation
@@ -24,6 +25,7 @@ from intermodal_engine.settings import Settings
 from intermodal_engine.wire.sigv4 import Credentials
 
 KEYS = Credentials("AKIAEXAMPLE", "secret")
+JOB_GATEWAY = "10.66.0.1"
 PATIENCE_S = 10.0
 
 
@@ -115,7 +117,9 @@ def served(
     key_ring = KeyRing(KEYS)
     parts: dict[str, Any] = dict.fromkeys(Backends.__dataclass_fields__)
     parts |= {"settings": settings, "clock": SystemClock(), **backends}
-    gateway = Gateway(key_ring, find, Backends(**parts))
+    origins = Origins()
+    origins.allow_gateway(JOB_GATEWAY)
+    gateway = Gateway(key_ring, find, Backends(**parts), origins, {"version": "0"})
     ready = threading.Event()
     listener = listen(0)
     port = listener.getsockname()[1]

@@ -54,6 +54,7 @@ class Gateway:
         keys: who may call.
         operations: finds operations.
         backends: what operations work on.
+        origins: the names under which the engine may be spoken to.
         health: what the health answer tells besides status and pid.
     """
 
@@ -62,13 +63,14 @@ class Gateway:
         keys: KeyRing,
         operations: Operations,
         backends: Backends,
-        health: Mapping[str, object] | None = None,
+        origins: Origins,
+        health: Mapping[str, object],
     ) -> None:
-        self.origins = Origins()
+        self._origins = origins
         self._keys = keys
         self._operations = operations
         self._backends = backends
-        self._health = health or {}
+        self._health = health
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="operation")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +91,7 @@ class Gateway:
         request = exchange.request
         route: Route | None = None
         try:
-            self.origins.check(request)
+            self._origins.check(request)
             if request.path == HEALTH_PATH:
                 return self._answer_health(request_id)
             signer = self._verify(request)

@@ -20,10 +20,6 @@ class Origins:
         """Lets a job network's containers in, which reach the engine at `address`."""
         self._gateways |= {address}
 
-    def forget_gateway(self, address: str) -> None:
-        """Undoes `allow_gateway`."""
-        self._gateways -= {address}
-
     def check(self, request: HttpRequest) -> None:
         """Refuses what did not come from this machine.
 

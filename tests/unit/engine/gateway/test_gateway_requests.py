@@ -12,7 +12,7 @@ import pytest
 from intermodal_engine.services import sts
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.settings import Settings
-from tests.helpers.gateway import PATIENCE_S, ServedGateway, served
+from tests.helpers.gateway import JOB_GATEWAY, PATIENCE_S, ServedGateway, served
 
 WHO = b"Action=GetCallerIdentity&Version=2011-06-15"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -87,6 +87,11 @@ def test_health_needs_no_signature(gateway: ServedGateway) -> None:
 )
 def test_a_host_of_this_machine_is_let_in(gateway: ServedGateway, host: str) -> None:
     assert gateway.send("GET", "/_intermodal/health", b"", {"Host": host}).status == 200
+
+
+def test_a_jobs_network_is_let_in_by_its_gateway(gateway: ServedGateway) -> None:
+    headers = {"Host": f"{JOB_GATEWAY}:8765"}
+    assert gateway.send("GET", "/_intermodal/health", b"", headers).status == 200
 
 
 @pytest.mark.parametrize("host", ["evil.example", "10.0.0.1", "127.0.0.1.evil.example", ""])
