@@ -32,6 +32,7 @@ SIGNER = ChunkSigner(
     "20130524/us-east-1/s3/aws4_request",
 )
 SEED = "4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9"
+CHECKSUM = frozenset(["x-amz-checksum-crc32"])
 DATA = b"a" * 66560
 
 
@@ -99,8 +100,10 @@ def test_what_boto3_sends_with_a_trailing_checksum_is_taken_apart() -> None:
     request.headers["X-Amz-Decoded-Content-Length"] = str(len(data))
     request.headers["Content-Encoding"] = "aws-chunked"
     request.context["checksum"] = {"request_algorithm": {"in": "trailer"}}
-    identity = verify(signed(request, "s3"), lookup, time.time())
+    wire = signed(request, "s3")
+    identity = verify(wire, lookup, time.time())
     assert read(identity, pieces_of(wrapper.read(), 65536)) == data
+    assert wire.headers.items() >= identity.body.trailers.items()
     checksum = Crc32Checksum()
     assert identity.body.trailers == {"x-amz-checksum-crc32": checksum.handle(BytesIO(data))}
 
@@ -124,7 +127,9 @@ def test_it_does_not_matter_how_a_body_is_cut_on_its_way(
 ) -> None:
     signer = SIGNER if is_signed else None
     data = b"".join(chunks)
-    reader = ChunkedReader(len(data), signer, SEED, has_trailers=trailers is not None)
+    reader = ChunkedReader(
+        len(data), signer, SEED, None if trailers is None else frozenset(trailers)
+    )
     body = framed(chunks, signer, SEED, trailers)
     got, position, turn = b"", 0, 0
     while position < len(body):
@@ -142,7 +147,7 @@ def test_no_changed_byte_of_a_signed_body_changes_what_is_read(at: int, flip: in
     trailers = {"x-amz-checksum-crc32": "AA"}
     body = bytearray(framed([b"hello", b"world!"], SIGNER, SEED, trailers))
     body[at % len(body)] ^= flip
-    reader = ChunkedReader(11, SIGNER, SEED, has_trailers=True)
+    reader = ChunkedReader(11, SIGNER, SEED, CHECKSUM)
     try:
         got = decode(reader, bytes(body))
     except ServiceError:
@@ -177,9 +182,19 @@ def decode(reader: ChunkedReader, body: bytes) -> bytes:
     ],
 )
 def test_a_broken_frame_is_an_error_that_says_so(body: bytes, code: str) -> None:
-    reader = ChunkedReader(5, None, SEED, has_trailers=True)
+    trailers = ["a"] if b"a:b" in body else []
+    reader = ChunkedReader(5, None, SEED, frozenset(trailers))
     with pytest.raises(ServiceError, match=code):
         decode(reader, body)
+
+
+@pytest.mark.parametrize(
+    "trailers", [b"", b"x-amz-acl:public-read\r\n", b"x-amz-checksum-crc32:A\r\nx-amz-acl:b\r\n"]
+)
+def test_trailers_must_be_those_that_were_declared(trailers: bytes) -> None:
+    reader = ChunkedReader(5, None, SEED, CHECKSUM)
+    with pytest.raises(ServiceError, match="MalformedTrailerError"):
+        decode(reader, b"5\r\nhello\r\n0\r\n" + trailers + b"\r\n")
 
 
 def test_the_decoded_length_must_be_told() -> None:
@@ -190,7 +205,7 @@ def test_the_decoded_length_must_be_told() -> None:
 
 
 def test_pieces_that_hold_nothing_but_data_are_not_copied() -> None:
-    reader = ChunkedReader(1000, None, SEED, has_trailers=True)
+    reader = ChunkedReader(1000, None, SEED, frozenset())
     reader.feed(b"3e8\r\n")
     piece = b"x" * 600
     assert reader.feed(piece)[0] is piece

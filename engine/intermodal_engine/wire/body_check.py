@@ -50,12 +50,16 @@ class BodyCheck:
 
     A body may be read once, by `check`, by `wrap` or by a `reader`.
 
-    Attributes:
-        is_aws_chunked: whether the body on the socket is framed; what comes out is not.
+    Args:
+        new_reader: makes the reader when the body begins.
+        headers: the request's; its trailers are added to them when the body has ended.
     """
 
-    def __init__(self, new_reader: Callable[[], BodyReader]) -> None:
+    def __init__(
+        self, new_reader: Callable[[], BodyReader], headers: dict[str, str] | None = None
+    ) -> None:
         self._new_reader = new_reader
+        self._headers = headers if headers is not None else {}
         self._reader: BodyReader | None = None
 
     @property
@@ -82,7 +86,7 @@ class BodyCheck:
         """
         reader = self.reader()
         pieces = reader.feed(body)
-        reader.finish()
+        self._finish(reader)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def wrap(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -101,9 +105,14 @@ class BodyCheck:
                 if held:
                     yield held
                 held = piece
-        reader.finish()
+        self._finish(reader)
         if held:
             yield held
+
+    def _finish(self, reader: BodyReader) -> None:
+        reader.finish()
+        for name, value in reader.trailers.items():
+            self._headers.setdefault(name, value)
 
 
 def undeclared(error: ServiceError) -> Callable[[], BodyReader]:

@@ -56,7 +56,7 @@ class ChunkedReader:
         decoded_size_bytes: how long the body must be without the framing.
         signer: None if chunks are not signed.
         seed_signature: the signature of the request's headers.
-        has_trailers: whether trailers may follow.
+        trailer_names: the trailers that the request declared; None if it can have none.
     """
 
     def __init__(
@@ -64,14 +64,13 @@ class ChunkedReader:
         decoded_size_bytes: int,
         signer: ChunkSigner | None,
         seed_signature: str,
-        *,
-        has_trailers: bool,
+        trailer_names: frozenset[str] | None,
     ) -> None:
         self.trailers: dict[str, str] = {}
         self._missing = decoded_size_bytes
         self._signer = signer
         self._previous = seed_signature
-        self._has_trailers = has_trailers
+        self._trailer_names = trailer_names
         self._state = _State.HEADER
         self._line = bytearray()
         self._left = 0
@@ -100,7 +99,7 @@ class ChunkedReader:
         Raises:
             ServiceError: it did not.
         """
-        at_end = self._state is _State.TRAILERS and not (self._has_trailers or self._line)
+        at_end = self._state is _State.TRAILERS and self._trailer_names is None and not self._line
         if self._missing or not (at_end or self._state is _State.DONE):
             raise _incomplete()
 
@@ -138,7 +137,7 @@ class ChunkedReader:
             self._state = _State.HEADER
         elif self._state is _State.TRAILERS and not line:
             self._end_trailers()
-        elif self._state is _State.TRAILERS and self._has_trailers:
+        elif self._state is _State.TRAILERS and self._trailer_names is not None:
             self._take_trailer(line)
         else:
             raise _malformed("there is more than the chunk or the body was to hold")
@@ -178,7 +177,9 @@ class ChunkedReader:
 
     def _end_trailers(self) -> None:
         claimed = self.trailers.pop(_TRAILER_SIGNATURE, "")
-        if self._signer is not None and self._has_trailers:
+        if self.trailers.keys() != (self._trailer_names or frozenset()):
+            raise _malformed_trailer()
+        if self._signer is not None and self._trailer_names is not None:
             digest = hashlib.sha256(self._signed_trailers.encode("latin-1")).hexdigest()
             self._compare(self._signer.trailer(self._previous, digest), claimed)
         self._state = _State.DONE
@@ -208,5 +209,8 @@ def _malformed(why: str) -> ServiceError:
 
 
 def _malformed_trailer() -> ServiceError:
-    message = "The request contained trailing data that was not well-formed."
+    message = (
+        "The request contained trailing data that was not well-formed, or other trailers than the "
+        "header x-amz-trailer names."
+    )
     return ServiceError("MalformedTrailerError", message, status=400)

@@ -264,6 +264,11 @@ class Service:
         return tuple(self._operations)
 
     @property
+    def shape_names(self) -> tuple[str, ...]:
+        """Every shape."""
+        return tuple(self._shapes)
+
+    @property
     def xml_namespace(self) -> str | None:
         """The namespace of the root element of its XML."""
         namespace = self.metadata.get("xmlNamespace")

@@ -174,16 +174,18 @@ def _declared_s3_body(request: HttpRequest, judge: _Judge, declared: str) -> Bod
     size_bytes = _decoded_size(request)
     claim = judge.claim
     signer = ChunkSigner(judge.key, claim.amz_date, claim.scope)
+    trailers = request.headers.get("x-amz-trailer", "").lower().split(",")
+    names = frozenset(filter(None, map(str.strip, trailers)))
 
     def new_reader() -> BodyReader:
         return ChunkedReader(
             size_bytes,
             None if declared == UNSIGNED_TRAILER else signer,
             claim.signature,
-            has_trailers=declared != SIGNED_CHUNKS,
+            None if declared == SIGNED_CHUNKS else names,
         )
 
-    return BodyCheck(new_reader)
+    return BodyCheck(new_reader, request.headers)
 
 
 def _decoded_size(request: HttpRequest) -> int:
