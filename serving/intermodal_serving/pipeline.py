@@ -136,6 +136,8 @@ class Pipeline:
     @property
     def is_stuck(self) -> bool:
         """Whether every thread is busy with a request that ran out of time."""
+        if self.state is not State.READY:
+            return False
         late = time.monotonic() - self._settings.timeout_s
         running = list(self._running_since.values())
         stuck = sum(since < late for since in running)
@@ -163,7 +165,7 @@ class Pipeline:
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         settings = self._settings
         models.set_thread_count(settings.cpus)
-        requirements.install_requirements(handlers.code_folder(settings))
+        requirements.install_requirements(handlers.code_folder(settings), settings.base_dir)
         found = Handlers()
         if (program := handlers.find_program(settings)) is not None:
             logger.info("importing %s", program)

@@ -5,9 +5,12 @@ interpreter, so that pip adds what is missing there and never touches the enviro
 other instances may share.
 """
 
+import atexit
 import importlib.metadata
 import logging
+import os
 import re
+import shutil
 import site
 import subprocess
 import sys
@@ -23,8 +26,12 @@ _PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:==\s*([A-Za-z0-9.!+_-]+)
 _LAST_LINES = 20
 
 
-def install_requirements(code_folder: Path) -> None:
+def install_requirements(code_folder: Path, base_dir: Path) -> None:
     """Install what `requirements.txt` names and this environment lacks, and make it importable.
+
+    Args:
+        code_folder: where `requirements.txt` is, if there is one.
+        base_dir: this container's own folder, which gets the layer if it can be written.
 
     Raises:
         ModelLoadError: pip failed; the message ends with its last lines.
@@ -32,7 +39,9 @@ def install_requirements(code_folder: Path) -> None:
     requirements = code_folder / "requirements.txt"
     if not requirements.is_file() or are_satisfied(requirements.read_text(errors="replace")):
         return
-    layer = Path(tempfile.mkdtemp(prefix="intermodal-serve-"))
+    place = base_dir if os.access(base_dir, os.W_OK) else None
+    layer = Path(tempfile.mkdtemp(prefix="serve-layer-", dir=place))
+    atexit.register(shutil.rmtree, layer, ignore_errors=True)
     venv.EnvBuilder(with_pip=False, symlinks=True).create(layer)
     packages = next(layer.glob("lib/python*/site-packages"))
     below = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
