@@ -32,7 +32,7 @@ quickstart: $(READY) ## Train on real data, deploy two instances, predict over H
 	@export INTERMODAL_HOME='$(QUICKSTART_HOME)' PATH='$(CURDIR)/$(BIN)':"$$PATH"; \
 	mkdir -p "$$INTERMODAL_HOME"; \
 	if ! intermodal status >/dev/null 2>&1; then \
-		trap 'intermodal down >/dev/null' EXIT; \
+		trap 'intermodal down >/dev/null 2>&1' EXIT; \
 		intermodal up --detach --port 0 >/dev/null || exit; \
 	fi; \
 	python examples/quickstart.py

@@ -67,14 +67,12 @@ def main() -> int:
     estimator.fit({"train": train_uri})
 
     step("3  Deploy: two instances in two zones")
-    started = time.monotonic()
     predictor = estimator.deploy(
         initial_instance_count=2,
         instance_type="ml.m5.xlarge",
         serializer=CSVSerializer(),
         deserializer=JSONDeserializer(),
     )
-    print(f"endpoint {predictor.endpoint_name} in service after {time.monotonic() - started:.1f} s")
 
     try:
         step("4  Predict the held-out digits through the Predictor")
@@ -94,6 +92,9 @@ def main() -> int:
         time.sleep(KILL_AFTER_S)
         zones = "not shown by AWS" if arguments.aws else kill_one_instance(predictor.endpoint_name)
         load.finish()
+        replaced = (
+            "by AWS" if arguments.aws else f"{len(instances_of(predictor.endpoint_name))} again"
+        )
     finally:
         predictor.delete_model()
         predictor.delete_endpoint()
@@ -101,6 +102,7 @@ def main() -> int:
     step("What happened")
     print(f"accuracy        {accuracy:.3f} (at least {WANTED_ACCURACY} wanted)")
     print(f"zones           {zones}")
+    print(f"instances       {replaced}")
     print(
         f"latency         p50 {load.percentile_ms(50):.1f} ms, p99 {load.percentile_ms(99):.1f} ms"
     )
@@ -115,7 +117,8 @@ def main() -> int:
     step("What to try next")
     print("edit            examples/digits/train.py, then `make quickstart` again")
     print("your own data   session.upload_data(path=..., key_prefix=...), then fit() on its URI")
-    print("any AWS client  eval $(intermodal env); aws sagemaker list-training-jobs")
+    print("any AWS client  . .venv/bin/activate; intermodal up --detach; eval $(intermodal env)")
+    print("                aws s3 ls; aws sagemaker list-training-jobs")
     print("on AWS          python examples/quickstart.py --aws --role YOUR_ROLE_ARN")
     return 0 if accuracy >= WANTED_ACCURACY else 1
 
@@ -202,9 +205,13 @@ def engine_status() -> dict[str, Any]:
     return status
 
 
+def instances_of(endpoint_name: str) -> list[dict[str, Any]]:
+    return [one for one in engine_status()["instances"] if one["name"] == endpoint_name]
+
+
 def kill_one_instance(endpoint_name: str) -> str:
     """Does to one of the endpoint's instances what a power cut does; returns the zones."""
-    instances = [one for one in engine_status()["instances"] if one["endpoint"] == endpoint_name]
+    instances = instances_of(endpoint_name)
     victim = instances[0]
     os.kill(victim["pid"], signal.SIGKILL)
     print(f"killed process {victim['pid']} in zone {victim['zone']}")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -106,12 +106,12 @@ class RunningEngine:
 
     def supervisors(self, kind: str, name: str) -> list[int]:
         """Pids of the living supervisors of a record's instances, for example `endpoint`, `x`."""
-        folder = self.home / "instances" / kind / name
-        return sorted(_living_supervisors(folder))
+        folders = (self.home / "instances" / kind / name).glob("*")
+        return sorted(_living_supervisors(folders))
 
     def end_instances(self) -> None:
         """Ends whatever outlived the engine; a supervisor takes its tree with it."""
-        for pid in _living_supervisors(self.home / "instances"):
+        for pid in _living_supervisors((self.home / "instances").glob("*/*/*")):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -152,7 +152,9 @@ def fresh_engine() -> Iterator[RunningEngine]:
         yield engine
 
 
-def _living_supervisors(folder: Path) -> Iterator[int]:
-    for path in folder.glob("**/supervisor.json"):
-        if InstanceFolder(path.parent).is_alive():
-            yield int(json.loads(path.read_bytes())["pid"])
+def _living_supervisors(folders: Iterable[Path]) -> Iterator[int]:
+    for folder in folders:
+        # An instance that has ended may take its folder along at any moment.
+        with suppress(FileNotFoundError):
+            if InstanceFolder(folder).is_alive():
+                yield int(json.loads((folder / "supervisor.json").read_bytes())["pid"])
