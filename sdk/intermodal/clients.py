@@ -1,6 +1,7 @@
 """boto3 clients, made once and when first needed: a service model takes up to 0.2 s to load."""
 
 import threading
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +17,18 @@ class Clients:
         boto_session: a `boto3.Session`; boto3's default one where `None`.
         endpoint_url: where all services are found; boto3's own resolution where `None`.
         given: clients to be used instead of new ones, by service name.
+        settings: of botocore's `Config`, for every client.
     """
 
-    def __init__(self, boto_session: Any, endpoint_url: str | None, given: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        boto_session: Any,
+        endpoint_url: str | None,
+        given: dict[str, Any],
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.endpoint_url = endpoint_url
+        self._settings = dict(settings or {})
         self._given_session = boto_session
         self._clients = {name: client for name, client in given.items() if client is not None}
         # boto3 sessions make clients in one thread at a time.
@@ -58,7 +67,7 @@ class Clients:
                     service,
                     region_name=self.boto_region_name,
                     endpoint_url=self.endpoint_url,
-                    config=_config(service),
+                    config=_config(service, self._settings),
                 )
             return self._clients[service]
 
@@ -73,12 +82,13 @@ class Clients:
         return self.client("sagemaker-runtime")
 
 
-def _config(service: str) -> Any:
+def _config(service: str, settings: Mapping[str, Any]) -> Any:
     from botocore.config import Config
 
     config = Config(
         user_agent_extra=f"intermodal/{__version__}",
         retries={"mode": "standard", "total_max_attempts": 4},
+        **settings,
     )
     if service != "sagemaker-runtime":
         return config

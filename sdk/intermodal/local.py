@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from intermodal.errors import EngineUnavailableError
 from intermodal.session import Session
@@ -14,6 +15,8 @@ from intermodal.session import Session
 ENGINE_PACKAGE = "intermodal_engine"
 START_LIMIT_S = 60.0
 ANSWER_LIMIT_S = 5.0
+# A proxy is for the world outside, and so are these variants of AWS's addresses.
+_ON_THIS_MACHINE = {"proxies": {}, "use_dualstack_endpoint": False, "use_fips_endpoint": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +54,13 @@ class LocalSession(Session):
         default_bucket: str | None = None,
         default_bucket_prefix: str | None = None,
     ) -> None:
-        import boto3
-
         self.engine = running_engine(Path(home) if home else default_home())
         super().__init__(
-            boto3.Session(
-                aws_access_key_id=self.engine.access_key_id,
-                aws_secret_access_key=self.engine.secret_access_key,
-                region_name=self.engine.region,
-            ),
+            _boto_session(self.engine),
             default_bucket=default_bucket,
             default_bucket_prefix=default_bucket_prefix,
             endpoint_url=self.engine.endpoint_url,
+            client_settings=_ON_THIS_MACHINE,
         )
 
 
@@ -141,6 +139,27 @@ def start_engine(home: Path) -> None:
         raise EngineUnavailableError(
             f"`intermodal up --detach` ended with exit code {done.returncode}: {said}"
         )
+
+
+def _boto_session(engine: Engine) -> Any:
+    """A session with the engine's keys, which no profile or configuration file reaches."""
+    import boto3
+    import botocore.session
+
+    nothing = (None, None, os.devnull, None)
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": nothing,
+            "credentials_file": nothing,
+        }
+    )
+    return boto3.Session(
+        aws_access_key_id=engine.access_key_id,
+        aws_secret_access_key=engine.secret_access_key,
+        region_name=engine.region,
+        botocore_session=core,
+    )
 
 
 def _answers(endpoint_url: str) -> bool:

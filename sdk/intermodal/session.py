@@ -27,6 +27,7 @@ class Session(TrainingJobs, Endpoints):
         default_bucket: the bucket for data, code and models where nothing else is said.
         default_bucket_prefix: a key prefix for what has no place of its own in it.
         endpoint_url: where all services are found; boto3's resolution where `None`.
+        client_settings: of botocore's `Config`, for every client.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class Session(TrainingJobs, Endpoints):
         default_bucket_prefix: str | None = None,
         *,
         endpoint_url: str | None = None,
+        client_settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             boto_session,
             endpoint_url,
             {"sagemaker": sagemaker_client, "sagemaker-runtime": sagemaker_runtime_client},
+            client_settings,
         )
         self.default_bucket_prefix = default_bucket_prefix
         self._wanted_bucket = default_bucket

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from intermodal import LocalSession, Session, get_execution_role
 from intermodal.errors import (
@@ -162,6 +163,26 @@ def test_a_running_engine_is_found_by_its_home(home: Path) -> None:
         client.meta.endpoint_url == json.loads((home / "engine.json").read_text())["endpoint_url"]
     )
     assert session.boto_session.get_credentials().access_key == "AKIDLOCAL"
+
+
+def test_the_local_engine_is_reached_past_proxies_and_profiles(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = "http://127.0.0.1:9"
+    for name, value in (
+        ("AWS_PROFILE", "no-such-profile"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ("AWS_ENDPOINT_URL_S3", nobody),
+        ("HTTP_PROXY", nobody),
+        ("NO_PROXY", ""),
+    ):
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ClientError) as raised:
+        LocalSession(home).client("s3").list_buckets()
+
+    # It is the engine's stand-in that refuses, not the proxy.
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
 def test_instance_type_local_means_the_local_engine(
