@@ -6,7 +6,7 @@ from intermodal_engine.cli.main import UnavailableError
 from intermodal_engine.home import EngineState, read_state
 from intermodal_engine.settings import Settings
 
-_HEALTH_TIMEOUT_S = 5.0
+_HEALTH_TIMEOUT_S = 3.0
 
 
 def running(settings: Settings) -> EngineState:

@@ -1,0 +1,146 @@
+"""The command line starts, shows and stops real engines; real clients talk to them."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine import CLI, RunningEngine, running_engine
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[RunningEngine]:
+    with running_engine("--driver=fake") as engine:
+        yield engine
+
+
+def account_of(engine: RunningEngine) -> str:
+    return str(engine.client("sts").get_caller_identity()["Account"])
+
+
+def test_a_client_pointed_by_env_reaches_it(engine: RunningEngine) -> None:
+    identity = engine.client("sts").get_caller_identity()
+    assert identity["Arn"] == "arn:aws:sts::123456789012:assumed-role/intermodal-local/engine"
+
+
+def test_any_role_has_an_arn(engine: RunningEngine) -> None:
+    role = engine.client("iam").get_role(RoleName="trainer")["Role"]
+    assert role["Arn"] == "arn:aws:iam::123456789012:role/trainer"
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Action"] == "sts:AssumeRole"
+
+
+def test_status_tells_what_a_client_needs(engine: RunningEngine) -> None:
+    status = json.loads(engine.cli("status", "--json").stdout)
+    assert status["endpoint_url"] == f"http://127.0.0.1:{status['port']}"
+    assert status["home"] == str(engine.home)
+    assert status["version"]
+    os.kill(status["pid"], 0)
+    assert status["endpoint_url"] in engine.cli("status").stdout
+
+
+def test_up_once_more_says_where_it_runs(engine: RunningEngine) -> None:
+    done = engine.cli("up", "--detach", "--port=0")
+    assert done.stdout == f"{engine.endpoint_url}\n"
+
+
+def test_up_in_the_foreground_once_more_is_an_error(engine: RunningEngine) -> None:
+    done = engine.cli("up", "--port=0", check=False)
+    assert done.returncode == 1
+    assert f"an engine runs already on `{engine.home}`" in done.stderr
+
+
+def test_a_busy_port_is_named_with_a_way_out(engine: RunningEngine, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        for detach in (("--detach",), ()):
+            done = engine.cli(
+                "up", f"--home={tmp_path}", f"--port={port}", "--driver=fake", *detach, check=False
+            )
+            assert done.returncode == 1
+            assert f"port {port} is in use" in done.stderr
+            assert "hint: choose another port with `--port N`" in done.stderr
+
+
+def test_a_killed_engine_is_known_to_be_dead_and_another_starts(engine: RunningEngine) -> None:
+    port = engine.port
+    engine.kill()
+    assert (engine.home / "engine.json").exists()
+    assert engine.cli("status", check=False).returncode == 3
+    engine.start()
+    assert engine.port == port
+    assert account_of(engine) == "123456789012"
+
+
+def test_down_stops_it_and_is_harmless_twice(engine: RunningEngine) -> None:
+    engine.stop()
+    assert not (engine.home / "engine.json").exists()
+    assert "no engine runs" in engine.cli("down").stderr
+    engine.start()
+    assert account_of(engine) == "123456789012"
+
+
+def test_the_key_pair_stays_the_same_over_restarts(engine: RunningEngine) -> None:
+    before = engine.environment["AWS_ACCESS_KEY_ID"]
+    engine.stop()
+    engine.start()
+    assert engine.environment["AWS_ACCESS_KEY_ID"] == before
+
+
+def test_a_hung_engine_is_unavailable(engine: RunningEngine) -> None:
+    os.kill(engine.pid, signal.SIGSTOP)
+    try:
+        done = engine.cli("status", check=False)
+    finally:
+        os.kill(engine.pid, signal.SIGCONT)
+    assert done.returncode == 3
+    assert f"the engine (process {engine.pid}) does not answer" in done.stderr
+
+
+def test_in_the_foreground_it_prints_its_url_and_stops_at_ctrl_c(tmp_path: Path) -> None:
+    command = [*CLI, "up", "--port=0", "--driver=fake", f"--home={tmp_path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("http://127.0.0.1:")
+        up.send_signal(signal.SIGINT)
+        assert up.wait(10) == 0
+
+
+def test_a_stop_lets_a_request_under_way_finish(engine: RunningEngine) -> None:
+    answers: list[int] = []
+    body = bytes(64 << 20)
+    s3 = engine.client("s3", retries={"total_max_attempts": 1})
+    s3.create_bucket(Bucket="demo")
+
+    def slow_chunks() -> Iterator[bytes]:
+        for start in range(0, len(body), 1 << 20):
+            time.sleep(0.01)
+            yield body[start : start + (1 << 20)]
+
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "demo", "Key": "slow"})
+    path = url.removeprefix(engine.endpoint_url)
+
+    def upload() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", engine.port)
+        connection.request("PUT", path, slow_chunks(), {"Content-Length": str(len(body))})
+        answers.append(connection.getresponse().status)
+        connection.close()
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    time.sleep(0.2)
+    engine.stop()
+    thread.join(30)
+    assert answers == [200]
+    engine.start()
+    size_bytes = engine.client("s3").head_object(Bucket="demo", Key="slow")["ContentLength"]
+    assert size_bytes == len(body)
