@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from intermodal_engine.drivers.base import InstanceState, StartFailedError
-from intermodal_engine.drivers.isolation import Isolation
-from intermodal_engine.drivers.rehearsal import allows
-from tests.helpers.driver_stages import Behaviour, FakeStage, ProcessStage, Stage, text_of
+from tests.helpers.driver_stages import (
+    PROCESS_STAGES,
+    Behaviour,
+    FakeStage,
+    Stage,
+    process_stage,
+    text_of,
+)
 
-STAGES = ("fake", *Isolation)
 
-
-@pytest.fixture(params=STAGES, ids=str)
+@pytest.fixture(params=("fake", *PROCESS_STAGES))
 def stage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
-    stage: Stage
-    if request.param == "fake":
-        stage = FakeStage(tmp_path)
-    elif not allows(request.param, tmp_path):
-        pytest.skip(f"no {request.param} here")
-    else:
-        stage = ProcessStage(tmp_path, request.param)
+    is_fake = request.param == "fake"
+    stage = FakeStage(tmp_path) if is_fake else process_stage(tmp_path, request.param)
+    if stage is None:
+        pytest.skip(f"this machine allows no {request.param}")
     yield stage
     stage.close()
 

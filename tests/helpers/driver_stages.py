@@ -17,8 +17,11 @@ from intermodal_engine.drivers.environment import Environment
 from intermodal_engine.drivers.fake import FakeDriver, Outcome
 from intermodal_engine.drivers.isolation import Isolation
 from intermodal_engine.drivers.process import ProcessDriver
+from intermodal_engine.drivers.rehearsal import allows
+from intermodal_engine.drivers.sweep import end_marked_processes
 
 PATIENCE_S = 20.0
+ENGINE_PORT = 28_765
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +151,10 @@ class FakeStage:
 class ProcessStage:
     """The process driver at one isolation level, with real programs."""
 
-    def __init__(self, root: Path, isolation: Isolation) -> None:
+    def __init__(self, root: Path, isolation: Isolation, *, engine_port: int | None = None) -> None:
         self._root = root
         self.isolation = isolation
+        self.engine_port = engine_port
         self.ends = Ends()
         self.bin = root / "bin"
         self.bin.mkdir()
@@ -195,11 +199,34 @@ class ProcessStage:
         self.ends.wait_for(instance.instance_id)
 
     def close(self) -> None:
+        """A test that failed leaves nothing behind either."""
+        for plan in self._root.rglob("plan.json"):
+            end_marked_processes("INTERMODAL_INSTANCE", json.loads(plan.read_text())["marker"])
+        self.process.networks.prune()
         self.process.close()
 
     def _make(self) -> ProcessDriver:
         environment = Environment(Path(sys.executable), (self.bin,))
-        return ProcessDriver(self._root / "driver", self.isolation, lambda _: environment)
+        return ProcessDriver(
+            self._root / "driver", self.isolation, self.engine_port, lambda _: environment
+        )
+
+
+PRIVATE = "private-networks"
+"""Isolation by namespaces, and with a network for each instance."""
+PROCESS_STAGES = (PRIVATE, *map(str, Isolation))
+
+
+def process_stage(root: Path, name: str) -> ProcessStage | None:
+    """The stage of that name, or None if this machine does not allow it."""
+    isolation = Isolation.NAMESPACES if name == PRIVATE else Isolation(name)
+    if not allows(isolation, root):
+        return None
+    stage = ProcessStage(root, isolation, engine_port=ENGINE_PORT if name == PRIVATE else None)
+    if stage.process.networks.are_private == (name == PRIVATE):
+        return stage
+    stage.close()
+    return None
 
 
 def program_of(behaviour: Behaviour) -> str:
@@ -243,6 +270,11 @@ def processes_with(word: str) -> list[int]:
         if word.encode() in text and entry.name != str(os.getpid()):
             found.append(int(entry.name))
     return found
+
+
+def processes_of(spec: InstanceSpec) -> list[int]:
+    """Pids of an instance's tree, its supervisor among them."""
+    return processes_with(json.loads((spec.folder / "plan.json").read_text())["marker"])
 
 
 def text_of(log: Path) -> str:

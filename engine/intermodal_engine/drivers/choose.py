@@ -21,6 +21,7 @@ def make_driver(
     *,
     now: Callable[[], float],
     isolation: Isolation | None = None,
+    engine_port: int | None = None,
 ) -> Driver:
     """Makes the driver of that name.
 
@@ -29,12 +30,15 @@ def make_driver(
         folder: a folder for the driver's own records; the same for every start of an engine.
         now: the engine's clock; only the fake driver lives by it.
         isolation: for the process driver; None finds out what the kernel allows.
+        engine_port: the engine's port on 127.0.0.1. With it, instances of the process driver get
+            networks of their own where the machine allows it, and reach the engine at
+            `gateway_host`, which the engine must then let in.
 
     Raises:
         DriverUnavailableError: there is no such driver, or not here.
     """
     if name in ("auto", "process"):
-        return ProcessDriver(folder, isolation)
+        return ProcessDriver(folder, isolation, engine_port)
     if name == "fake":
         return FakeDriver(now)
     if name == "docker":

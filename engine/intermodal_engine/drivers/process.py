@@ -10,7 +10,6 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -31,31 +30,20 @@ from intermodal_engine.drivers.isolation import (
     make_layers,
     mount_steps,
 )
-from intermodal_engine.drivers.loopback import (
-    LoopbackNetworks,
-    NetworkFullError,
-    free_port,
-    hosts_file,
-)
+from intermodal_engine.drivers.network.choice import Networks, choose_networks
+from intermodal_engine.drivers.network.place import Place, hosts_file
+from intermodal_engine.drivers.network.private import RESOLV_CONF, resolver
+from intermodal_engine.drivers.network.registry import NetworkError
 from intermodal_engine.drivers.records import InstanceFolder, PlanRecord
 from intermodal_engine.drivers.rehearsal import allowed_isolation
 from intermodal_engine.drivers.requirements import check, is_alone
-from intermodal_engine.drivers.spawn import spawn_supervisor
+from intermodal_engine.drivers.spawn import Descriptors, spawn_supervisor
 from intermodal_engine.drivers.supervision import processes, surroundings
-from intermodal_engine.drivers.supervision.plan import SupervisorPlan
+from intermodal_engine.drivers.supervision.plan import Step, SupervisorPlan
 from intermodal_engine.drivers.sweep import end_marked_processes
 from intermodal_engine.drivers.watch import ExitWatch
 
 MARKER = "INTERMODAL_INSTANCE"
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an instance is on the network."""
-
-    addresses: dict[int, tuple[str, int]]
-    variables: dict[str, str]
-    hosts: str
 
 
 class ProcessDriver:
@@ -64,6 +52,8 @@ class ProcessDriver:
     Args:
         folder: the driver's own folder, for what instances share.
         isolation: how much to isolate; None finds out what the kernel allows.
+        engine_port: port of the engine on 127.0.0.1, for instances with a network of their own;
+            None: they share the host's network.
         resolve: finds what stands in for an image.
     """
 
@@ -71,12 +61,13 @@ class ProcessDriver:
         self,
         folder: Path,
         isolation: Isolation | None = None,
+        engine_port: int | None = None,
         resolve: Callable[[str], environments.Environment] = environments.resolve,
     ) -> None:
         self._folder = folder
         self._forced_isolation = isolation
         self._resolve = resolve
-        self._networks = LoopbackNetworks(folder / "networks")
+        self._engine_port = engine_port
         self._watch = ExitWatch()
         self._lock = threading.Lock()
         self._running: dict[Path, str] = {}
@@ -88,10 +79,17 @@ class ProcessDriver:
             return self._forced_isolation
         return allowed_isolation(self._folder)
 
+    @cached_property
+    def networks(self) -> Networks:
+        """How instances are connected, found out once by making a network."""
+        with self._lock:
+            return choose_networks(self._folder, self.isolation, self._engine_port)
+
     def plan(self, spec: InstanceSpec) -> Plan:
         """Says what would run. See `Driver.plan`."""
         stand_in = self._resolve(spec.image)
-        notes = check(spec, self.isolation)
+        has_network = self.networks.are_private
+        notes = check(spec, self.isolation, has_network=has_network)
         variables = environments.job_variables(spec, stand_in, os.environ)
         if self.isolation is Isolation.NONE:
             variables |= {env.BASE_DIR: str(spec.ml), env.STUDIO_LOCAL_MODE: "true"}
@@ -110,12 +108,15 @@ class ProcessDriver:
             place = self._place(spec)
             record = self._record(plan, folder, place)
             plan_fd = self._lay_out(spec, folder, record, place)
-        except (OSError, NetworkFullError) as error:
+        except (OSError, NetworkError) as error:
             os.close(alive_fd)
+            self.networks.prune()
             raise StartFailedError(f"cannot prepare `{spec.instance_id}`: {error}") from error
+        descriptors = Descriptors(plan_fd, alive_fd, place.namespace_fd)
         try:
-            spawned = spawn_supervisor(spec.folder, plan_fd, alive_fd, record["marker"], None)
+            spawned = spawn_supervisor(spec.folder, descriptors, record["marker"])
         except OSError as error:
+            self.networks.prune()
             raise StartFailedError(f"cannot start a supervisor: {error}") from error
         if spawned.outcome != "started":
             self._bury(spawned.pidfd, record)
@@ -174,29 +175,26 @@ class ProcessDriver:
     def close(self) -> None:
         """Ends the watch. What runs keeps running."""
         self._watch.close()
+        if "networks" in self.__dict__:
+            self.networks.close()
 
-    def gateway_host(self, network: str) -> str:  # noqa: ARG002 (the same for all networks here)
-        """Address under which an instance of a network reaches servers on this host."""
-        return "127.0.0.1"
+    def gateway_host(self, network: str) -> str:  # noqa: ARG002 (the same for all networks)
+        """Address under which an instance of a network reaches the engine's port."""
+        return self.networks.gateway
 
-    def _place(self, spec: InstanceSpec) -> _Place:
-        """Hands out addresses and ports on the host's network."""
-        network = self._networks.join(spec.network, spec.hosts, spec.folder)
-        if is_alone(spec):
-            return _Place({}, {}, hosts_file(spec.host, dict.fromkeys(spec.hosts, "127.0.0.1")))
-        address = network.addresses[spec.host]
-        addresses = {port: (address, free_port(address)) for port in spec.ports}
-        variables = {env.MASTER_PORT: str(network.master_port)}
-        if addresses:
-            host, port = next(iter(addresses.values()))
-            variables |= {env.BIND_TO_HOST: host, env.BIND_TO_PORT: str(port)}
-        return _Place(addresses, variables, hosts_file(spec.host, network.addresses))
+    def _place(self, spec: InstanceSpec) -> Place:
+        if is_alone(spec) and not self.networks.are_private:
+            return Place(dict.fromkeys(spec.hosts, "127.0.0.1"), {}, {})
+        return self.networks.join(spec)
 
-    def _record(self, plan: Plan, folder: InstanceFolder, place: _Place) -> PlanRecord:
+    def _record(self, plan: Plan, folder: InstanceFolder, place: Place) -> PlanRecord:
         spec = plan.spec
         marker = f"{spec.instance_id}@{secrets.token_hex(8)}"
         has_namespaces = self.isolation is not Isolation.NONE
-        flags = self.isolation.flags | (surroundings.CLONE_NEWNET if is_alone(spec) else 0)
+        steps = self._steps(spec, folder) if has_namespaces else []
+        flags = self.isolation.flags
+        if is_alone(spec) and place.namespace_fd is None:
+            flags |= surroundings.CLONE_NEWNET
         is_mapped = self.isolation is Isolation.USER_NAMESPACES
         supervisor = SupervisorPlan(
             boot_id=processes.boot_id(),
@@ -207,8 +205,8 @@ class ProcessDriver:
             namespaces=flags,
             user_map=[os.geteuid(), os.getegid()] if is_mapped else None,
             host_name=spec.host if has_namespaces else None,
-            has_network_fd=False,
-            steps=mount_steps(spec, folder.hosts_file, folder.layers) if has_namespaces else [],
+            has_network_fd=place.namespace_fd is not None,
+            steps=steps,
             copies=[] if has_namespaces else copies_and_links(spec)[0],
             stop_grace_s=spec.stop_grace_s,
             max_runtime_s=spec.max_runtime_s,
@@ -221,13 +219,20 @@ class ProcessDriver:
             supervisor=supervisor,
         )
 
+    def _steps(self, spec: InstanceSpec, folder: InstanceFolder) -> list[Step]:
+        steps = mount_steps(spec, folder.hosts_file, folder.layers)
+        source = resolver() if self.networks.are_private else None
+        if source is not None and source != RESOLV_CONF:
+            steps.insert(0, {"kind": "file", "source": str(source), "target": str(RESOLV_CONF)})
+        return steps
+
     def _lay_out(
-        self, spec: InstanceSpec, folder: InstanceFolder, record: PlanRecord, place: _Place
+        self, spec: InstanceSpec, folder: InstanceFolder, record: PlanRecord, place: Place
     ) -> int:
         """Makes the instance's folders and files, and last its plan.json."""
         for path in (folder.home, folder.temporary, spec.ml, spec.log.parent):
             path.mkdir(parents=True, exist_ok=True)
-        folder.hosts_file.write_text(place.hosts)
+        folder.hosts_file.write_text(hosts_file(place.hosts))
         make_layers(record["supervisor"]["steps"])
         if self.isolation is Isolation.NONE:
             for at, to in copies_and_links(spec)[1]:
@@ -251,6 +256,7 @@ class ProcessDriver:
             self._settle(records)
         with self._lock:
             self._running.pop(folder, None)
+        self.networks.prune()
         on_exit(instance_id)
 
     def _settle(self, folder: InstanceFolder) -> InstanceStatus:
@@ -269,3 +275,4 @@ class ProcessDriver:
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
         end_marked_processes(MARKER, record["marker"])
+        self.networks.prune()

@@ -8,7 +8,7 @@ from pathlib import Path
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.drivers.isolation import Isolation, make_layers, mount_steps
 from intermodal_engine.drivers.records import InstanceFolder, PlanRecord
-from intermodal_engine.drivers.spawn import spawn_supervisor
+from intermodal_engine.drivers.spawn import Descriptors, spawn_supervisor
 from intermodal_engine.drivers.supervision import processes
 from intermodal_engine.drivers.supervision.plan import SupervisorPlan
 
@@ -75,7 +75,7 @@ def rehearse(level: Isolation, scratch: Path) -> str:
     alive_fd = records.lock_alive()
     if alive_fd is None:
         raise RuntimeError(f"{scratch} is in use")
-    spawned = spawn_supervisor(scratch, plan_fd, alive_fd, "rehearsal", None)
+    spawned = spawn_supervisor(scratch, Descriptors(plan_fd, alive_fd), "rehearsal")
     os.waitid(os.P_PIDFD, spawned.pidfd, os.WEXITED)
     os.close(spawned.pidfd)
     return spawned.outcome

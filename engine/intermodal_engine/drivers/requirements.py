@@ -15,8 +15,13 @@ def is_alone(spec: InstanceSpec) -> bool:
     return not spec.outbound and len(spec.hosts) == 1 and not spec.ports
 
 
-def check(spec: InstanceSpec, isolation: Isolation) -> tuple[str, ...]:
-    """Checks a spec for the case that instances share the host's network.
+def check(spec: InstanceSpec, isolation: Isolation, *, has_network: bool) -> tuple[str, ...]:
+    """Checks a spec.
+
+    Args:
+        spec: what shall run.
+        isolation: what this machine allows.
+        has_network: whether each instance gets a network of its own.
 
     Returns:
         What a person should know.
@@ -25,6 +30,8 @@ def check(spec: InstanceSpec, isolation: Isolation) -> tuple[str, ...]:
         PlanRefusedError: this machine cannot give what the spec needs.
     """
     is_ours = spec.command[0] in OUR_PROGRAMS
+    if has_network:
+        return ()
     if spec.ports and not is_ours:
         raise PlanRefusedError(
             f"`{spec.command[0]}` listens on port {spec.ports[0]}, and this machine can give an "

@@ -15,6 +15,21 @@ _FIRST_FREE_FD = 16
 
 
 @dataclass(frozen=True, slots=True)
+class Descriptors:
+    """What a supervisor is handed; this process's copies are closed.
+
+    Attributes:
+        plan: plan.json, locked.
+        alive: the lock that it holds for life.
+        network: its network namespace, if it is to enter one.
+    """
+
+    plan: int
+    alive: int
+    network: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spawned:
     """A supervisor that was just started.
 
@@ -27,12 +42,8 @@ class Spawned:
     outcome: str
 
 
-def spawn_supervisor(
-    folder: Path, plan_fd: int, alive_fd: int, marker: str, network_fd: int | None
-) -> Spawned:
+def spawn_supervisor(folder: Path, descriptors: Descriptors, marker: str) -> Spawned:
     """Starts a supervisor in a session of its own and waits until the program runs or cannot.
-
-    Takes over (and closes) the two locked descriptors: from here on the supervisor holds the locks.
 
     Raises:
         OSError: no process could be made.
@@ -43,12 +54,12 @@ def spawn_supervisor(
     )
     given = {0: os.open(os.devnull, os.O_RDWR), 1: errors, 2: os.dup(errors)}
     given |= {
-        protocol.PLAN_FD: plan_fd,
-        protocol.ALIVE_FD: alive_fd,
+        protocol.PLAN_FD: descriptors.plan,
+        protocol.ALIVE_FD: descriptors.alive,
         protocol.OUTCOME_FD: outcome_w,
     }
-    if network_fd is not None:
-        given[protocol.NETWORK_FD] = network_fd
+    if descriptors.network is not None:
+        given[protocol.NETWORK_FD] = descriptors.network
     try:
         pid = _spawn(folder, given, marker)
     except OSError:
