@@ -9,11 +9,11 @@ from typing import Any
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
     ConnectFailedError,
-    ConnectionLostError,
     InvalidAnswerError,
     Invocation,
     InvocationResult,
     NoHealthyInstanceError,
+    RouterError,
     UnknownEndpointError,
     UnknownVariantError,
 )
@@ -24,6 +24,10 @@ BODY_LIMIT_BYTES = 25 << 20
 # A body up to this size is read before it is sent, so that it can be sent to another instance.
 REPLAYABLE_BYTES = 1 << 20
 _ERROR_TEXT_LIMIT_BYTES = 64 << 10
+_TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the "
+    "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+)
 
 # AWS strips every other header on both ways.
 _REQUEST_HEADERS = {
@@ -50,51 +54,41 @@ async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
     endpoint = parameters["EndpointName"]
     invocation = Invocation(
         path="/invocations",
-        headers={
-            header: parameters[member]
-            for member, header in _REQUEST_HEADERS.items()
-            if parameters.get(member) is not None
-        },
+        headers=_request_headers(parameters),
         body=await _body(call, parameters["Body"]),
         content_length=_content_length(call),
         target_variant=parameters.get("TargetVariant"),
     )
     try:
         result = await call.backends.router.invoke(endpoint, invocation)
-    except UnknownEndpointError:
-        raise _not_found(call, endpoint) from None
-    except UnknownVariantError as error:
-        raise ServiceError(
-            "ValidationError", f"Variant {error} not found for endpoint {endpoint}."
-        ) from None
-    except AnswerTimeoutError:
-        raise _model_error(
-            call,
-            endpoint,
-            0,
-            "Your invocation timed out while waiting for a response from container primary. Review "
-            "the latency metrics for each container in Amazon CloudWatch, resolve the issue, and "
-            "try again.",
-        ) from None
-    except InvalidAnswerError as error:
-        raise _model_error(call, endpoint, 0, str(error)) from None
-    except (NoHealthyInstanceError, ConnectFailedError, ConnectionLostError) as error:
-        raise _unavailable(endpoint, error) from None
+    except RouterError as error:
+        raise _failure(call, endpoint, error) from None
     if result.status >= 400:
-        text = await _text(result)
-        raise _model_error(call, endpoint, result.status, text)
+        raise _model_error(call, endpoint, result.status, await _text(result))
     return {
         "Body": result.body,
         "InvokedProductionVariant": result.variant,
-        **{
-            member: result.headers[header]
-            for member, header in _ANSWER_HEADERS.items()
-            if header in result.headers
-        },
+        **_answer_headers(result),
     }
 
 
 OPERATIONS: dict[str, Operation] = {"InvokeEndpoint": invoke_endpoint}
+
+
+def _request_headers(parameters: Parameters) -> dict[str, str]:
+    return {
+        header: parameters[member]
+        for member, header in _REQUEST_HEADERS.items()
+        if parameters.get(member) is not None
+    }
+
+
+def _answer_headers(result: InvocationResult) -> dict[str, str]:
+    return {
+        member: result.headers[header]
+        for member, header in _ANSWER_HEADERS.items()
+        if header in result.headers
+    }
 
 
 async def _body(call: Call, body: bytes | AsyncIterator[bytes]) -> bytes | AsyncIterator[bytes]:
@@ -141,10 +135,21 @@ async def _text(result: InvocationResult) -> str:
     return text.decode("utf-8", "replace")
 
 
-def _not_found(call: Call, endpoint: str) -> ServiceError:
-    return ServiceError(
-        "ValidationError", f"Endpoint {endpoint} of account {call.account_id} not found."
-    )
+def _failure(call: Call, endpoint: str, error: RouterError) -> ServiceError:
+    """What AWS answers where an instance did not."""
+    if isinstance(error, UnknownEndpointError):
+        return ServiceError(
+            "ValidationError", f"Endpoint {endpoint} of account {call.account_id} not found."
+        )
+    if isinstance(error, UnknownVariantError):
+        return ServiceError(
+            "ValidationError", f"Variant {error} not found for endpoint {endpoint}."
+        )
+    if isinstance(error, AnswerTimeoutError):
+        return _model_error(call, endpoint, 0, _TIMED_OUT)
+    if isinstance(error, InvalidAnswerError):
+        return _model_error(call, endpoint, 0, str(error))
+    return _unavailable(endpoint, error)
 
 
 def _too_long() -> ServiceError:
@@ -155,7 +160,7 @@ def _too_long() -> ServiceError:
     )
 
 
-def _unavailable(endpoint: str, error: Exception) -> ServiceError:
+def _unavailable(endpoint: str, error: RouterError) -> ServiceError:
     """AWS's clients send a request again after this one."""
     if isinstance(error, NoHealthyInstanceError):
         why = "none of its instances is healthy"

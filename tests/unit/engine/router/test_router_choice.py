@@ -1,0 +1,119 @@
+"""Which instance gets a request."""
+
+import asyncio
+import threading
+from collections import Counter
+
+import pytest
+
+from intermodal_engine.router.router import (
+    Health,
+    Invocation,
+    InvocationResult,
+    NoHealthyInstanceError,
+    UnknownEndpointError,
+    UnknownVariantError,
+)
+from tests.helpers.http_instance import Reply, Seen
+from tests.helpers.router import Stage, until
+
+
+def test_requests_are_spread_over_zones_and_instances(stage: Stage) -> None:
+    for backend_id, zone in [("i-1", "a"), ("i-2", "a"), ("i-3", "b")]:
+        stage.up(backend_id, zone=zone)
+    results = [stage.invoke() for _ in range(8)]
+    assert Counter(result.zone for result in results) == {"a": 4, "b": 4}
+    assert Counter(result.backend_id for result in results) == {"i-1": 2, "i-2": 2, "i-3": 4}
+
+
+def test_the_instance_with_the_fewest_requests_under_way_gets_the_next(stage: Stage) -> None:
+    gate = threading.Event()
+
+    async def wait(seen: Seen) -> Reply:
+        while seen.body == b"slow" and not gate.is_set():
+            await asyncio.sleep(0.005)
+        return Reply()
+
+    stage.up("i-1", wait)
+    stage.up("i-2", wait)
+
+    async def begin() -> "asyncio.Task[InvocationResult]":
+        return asyncio.ensure_future(
+            stage.router.invoke("digits", Invocation("/invocations", {}, b"slow"))
+        )
+
+    stage.run(begin())
+    until(lambda: stage.router.in_flight("i-1") + stage.router.in_flight("i-2") == 1)
+    idle = "i-1" if stage.router.in_flight("i-1") == 0 else "i-2"
+    assert {stage.invoke().backend_id for _ in range(5)} == {idle}
+    gate.set()
+    until(lambda: stage.router.in_flight("i-1") + stage.router.in_flight("i-2") == 0)
+
+
+def test_variants_share_traffic_by_weight(stage: Stage) -> None:
+    stage.up("i-1", variant="a")
+    stage.up("i-2", variant="b")
+    stage.router.direct("digits", 1, {"a": 3.0, "b": 1.0})
+    variants = Counter(stage.invoke().variant for _ in range(40))
+    assert variants == {"a": 30, "b": 10}
+
+
+def test_a_target_variant_is_obeyed_whatever_its_weight(stage: Stage) -> None:
+    stage.up("i-1", variant="a")
+    stage.up("i-2", variant="b")
+    stage.router.direct("digits", 1, {"a": 1.0, "b": 0.0})
+    assert {stage.invoke(target_variant="b").variant for _ in range(3)} == {"b"}
+    assert {stage.invoke().variant for _ in range(3)} == {"a"}
+    with pytest.raises(UnknownVariantError):
+        stage.invoke(target_variant="c")
+
+
+def test_only_the_directed_generation_gets_traffic(stage: Stage) -> None:
+    stage.up("i-1")
+    stage.up("i-2", generation=2)
+    assert {stage.invoke().backend_id for _ in range(3)} == {"i-1"}
+    stage.router.direct("digits", 2, {"main": 1.0})
+    assert {stage.invoke().backend_id for _ in range(3)} == {"i-2"}
+
+
+def test_a_draining_instance_finishes_and_gets_nothing_new(stage: Stage) -> None:
+    gate = threading.Event()
+
+    async def wait(_seen: Seen) -> Reply:
+        while not gate.is_set():
+            await asyncio.sleep(0.005)
+        return Reply(b"finished")
+
+    stage.up("i-1", wait)
+
+    async def begin() -> "asyncio.Task[InvocationResult]":
+        return asyncio.ensure_future(
+            stage.router.invoke("digits", Invocation("/invocations", {}, b""))
+        )
+
+    task = stage.run(begin())
+    until(lambda: stage.router.in_flight("i-1") == 1)
+    stage.router.drain("i-1")
+    with pytest.raises(NoHealthyInstanceError):
+        stage.invoke()
+    gate.set()
+
+    async def finish() -> InvocationResult:
+        result: InvocationResult = await task
+        return result
+
+    assert stage.run(finish()).body == b"finished"
+    assert stage.router.in_flight("i-1") == 0
+
+
+def test_an_endpoint_without_direction_is_unknown(stage: Stage) -> None:
+    with pytest.raises(UnknownEndpointError):
+        stage.invoke(endpoint="nobody")
+
+
+def test_a_forgotten_endpoint_is_unknown(stage: Stage) -> None:
+    stage.up("i-1")
+    stage.router.forget("digits")
+    with pytest.raises(UnknownEndpointError):
+        stage.invoke()
+    assert stage.router.health("i-1") is Health.STARTING
