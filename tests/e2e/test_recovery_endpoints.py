@@ -1,5 +1,6 @@
 """The engine is killed with -9 while an endpoint serves, and started again: it serves on."""
 
+import json
 import os
 import signal
 import time
@@ -98,3 +99,16 @@ def wait_for_supervisors(engine: RunningEngine, name: str, without: int) -> list
             return after
         time.sleep(0.05)
     raise AssertionError(f"{without} was not replaced: {after}")
+
+
+def test_status_shows_each_instance_with_its_zone_and_its_process(
+    engine: RunningEngine, clients: Clients
+) -> None:
+    deploy(clients, "shown")
+    assert in_service(clients, "shown")
+    status = json.loads(engine.cli("status", "--json").stdout)
+    shown = [one for one in status["instances"] if one["name"] == "shown"]
+    assert sorted(one["pid"] for one in shown) == engine.supervisors("endpoint", "shown")
+    assert sorted(one["zone"] for one in shown) == ["us-east-1a", "us-east-1b"]
+    assert {one["variant"] for one in shown} == {"AllTraffic"}
+    assert shown[0]["instance"] in engine.cli("status").stdout

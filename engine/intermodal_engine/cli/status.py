@@ -6,15 +6,19 @@ import time
 from dataclasses import asdict
 
 from intermodal_engine.cli.engine import check_health, running
+from intermodal_engine.cli.instances import running_instances
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 
 
 def status(options: argparse.Namespace) -> int:
-    """Shows the running engine."""
-    state = running(settings_of(options))
+    """Shows the running engine and what runs under it."""
+    settings = settings_of(options)
+    state = running(settings)
     check_health(state)
+    instances = running_instances(settings)
     if options.json:
-        print(json.dumps(asdict(state), indent=2))
+        document = {**asdict(state), "instances": [asdict(one) for one in instances]}
+        print(json.dumps(document, indent=2))
         return EXIT_OK
     uptime_s = int(time.time() - state.started_at)
     rows = {
@@ -26,4 +30,7 @@ def status(options: argparse.Namespace) -> int:
     }
     for name, value in rows.items():
         print(f"{name:<9} {value}")
+    for one in instances:
+        place = f" in {one.zone}" if one.zone else ""
+        print(f"{'running':<9} {one.kind} {one.name}: {one.instance}{place}, process {one.pid}")
     return EXIT_OK

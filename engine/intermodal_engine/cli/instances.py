@@ -1,0 +1,75 @@
+"""Which instances run on a home: a look at the records and at the instances' folders.
+
+No engine is asked, so this works beside a running one and after a crash.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from intermodal_contract.statuses import TrainingJobStatus, is_terminal
+from intermodal_engine.clock import SystemClock
+from intermodal_engine.drivers.records import InstanceFolder
+from intermodal_engine.lifecycle import fleet, training_job
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.database import Database
+from intermodal_engine.store.records import Record, Records
+
+
+@dataclass(frozen=True, slots=True)
+class RunningInstance:
+    """One instance whose supervisor lives.
+
+    Attributes:
+        kind: `training-job` or `endpoint`.
+        name: of the job or the endpoint.
+        instance: host name: `algo-1`, or the member's id.
+        pid: its supervisor's; what happens to that happens to the whole instance.
+        variant: of an endpoint.
+        zone: of an endpoint.
+    """
+
+    kind: str
+    name: str
+    instance: str
+    pid: int
+    variant: str | None = None
+    zone: str | None = None
+
+
+def running_instances(settings: Settings) -> list[RunningInstance]:
+    """All of them, jobs first."""
+    database = Database(settings.database_file)
+    try:
+        records = Records(database, SystemClock())
+        jobs = [one for job in records.all(training_job.KIND) for one in _of_job(settings, job)]
+        members = [one for end in records.all(fleet.KIND) for one in _of_endpoint(settings, end)]
+    finally:
+        database.close()
+    return jobs + members
+
+
+def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
+    if is_terminal(TrainingJobStatus(record.status)):
+        return []
+    folder = settings.instances_folder / training_job.KIND / record.name
+    hosts = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    return [
+        RunningInstance(training_job.KIND, record.name, host, pid)
+        for host in hosts
+        if (pid := _supervisor(folder / host)) is not None
+    ]
+
+
+def _of_endpoint(settings: Settings, record: Record) -> list[RunningInstance]:
+    folder = settings.instances_folder / fleet.KIND / record.name
+    return [
+        RunningInstance(fleet.KIND, record.name, member.member_id, pid, member.variant, member.zone)
+        for member in fleet.members_of(record.state)
+        if (pid := _supervisor(folder / member.member_id)) is not None
+    ]
+
+
+def _supervisor(path: Path) -> int | None:
+    folder = InstanceFolder(path)
+    identity = folder.wait_for_identity() if folder.is_alive() else None
+    return identity.pid if identity else None
