@@ -73,12 +73,13 @@ class Exchange:
         """
         if _content_length(self.request) > limit_bytes:
             raise BodyTooLargeError(limit_bytes)
-        body = b""
+        chunks, size_bytes = [], 0
         async for chunk in self.stream():
-            body = body + chunk if body else chunk
-            if len(body) > limit_bytes:
+            chunks.append(chunk)
+            size_bytes += len(chunk)
+            if size_bytes > limit_bytes:
                 raise BodyTooLargeError(limit_bytes)
-        return body
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body in chunks as they come.

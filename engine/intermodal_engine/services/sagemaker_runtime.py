@@ -118,9 +118,6 @@ async def _limited(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _content_length(call: Call) -> int | None:
-    """The payload's length; unknown where chunks are signed one by one (`aws-chunked`)."""
-    if "x-amz-decoded-content-length" in call.headers:
-        return int(call.headers["x-amz-decoded-content-length"])
     length = call.headers.get("content-length")
     return int(length) if length is not None else None
 
