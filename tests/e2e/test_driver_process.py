@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -480,6 +481,94 @@ def test_standard_input_is_at_its_end(stage: ProcessStage) -> None:
     spec = stage.python(1, "import sys; print(repr(sys.stdin.read()))")
     stage.run(spec)
     assert text_of(spec.log) == "''\n"
+
+
+def test_the_program_inherits_no_descriptor_but_the_standard_ones(stage: ProcessStage) -> None:
+    spec = replace(stage.spec(1, Behaviour()), command=("ls", "/proc/self/fd"))
+    stage.run(spec)
+    # The last one is that of `ls` reading the folder.
+    assert text_of(spec.log).split() == ["0", "1", "2", "3"]
+
+
+def test_an_ended_instances_folder_can_be_removed(stage: ProcessStage, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    mount = Mount(source, "/opt/ml/input/data/train", MountMode.VIEW)
+    spec = with_mounts(stage.python(1, ""), mount)
+    stage.run(spec)
+    unreadable = [path for path in spec.folder.rglob("*/") if not path.stat().st_mode & 0o400]
+    assert unreadable == []
+    shutil.rmtree(spec.folder)
+
+
+MEMORY_HOG = """
+import os
+group = {group!r}
+os.makedirs(group, exist_ok=True)
+for name, value in {limits!r}.items():
+    with open(os.path.join(group, name), "w") as file:
+        file.write(value)
+print("grouped", flush=True)
+hog = bytearray(400 * 2**20)
+"""
+
+
+@on("namespaces")
+def test_the_out_of_memory_killer_is_named(stage: ProcessStage, tmp_path: Path) -> None:
+    version_1 = Path("/sys/fs/cgroup/memory")
+    version_2 = Path("/sys/fs/cgroup/cgroup.controllers")
+    limit = str(64 * 2**20)
+    if (version_1 / "memory.limit_in_bytes").exists():
+        group = version_1 / f"intermodal-{os.getpid()}"
+        limits = {"memory.limit_in_bytes": limit, "cgroup.procs": "0"}
+    elif version_2.exists() and "memory" in version_2.read_text():
+        group = version_2.parent / f"intermodal-{os.getpid()}"
+        limits = {"memory.max": limit, "memory.swap.max": "0", "cgroup.procs": "0"}
+    else:
+        pytest.skip("no memory control group here")
+    spec = stage.python(1, MEMORY_HOG.format(group=str(group), limits=limits))
+    status = stage.run(spec)
+    assert text_of(spec.log) == "grouped\n"
+    assert (status.exit_code, status.signal, status.out_of_memory) == (137, signal.SIGKILL, True)
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+UNPRIVILEGED = """
+import ctypes, os, sys
+from pathlib import Path
+from intermodal_engine.drivers.supervision.surroundings import CLONE_NEWUSER, Kernel
+from intermodal_engine.drivers.rehearsal import allowed_isolation
+if {no_namespaces}:
+    uid = os.getuid()
+    Kernel().unshare(CLONE_NEWUSER)
+    Path("/proc/self/uid_map").write_text(f"0 {{uid}} 1")
+    Path("/proc/sys/user/max_user_namespaces").write_text("0")
+libc = ctypes.CDLL(None, use_errno=True)
+SETFCAP = 31  # Without it, not even user 0 may map user 0; others map themselves freely.
+for capability in set(range(64)) - {{SETFCAP}}:
+    libc.prctl(24, capability, 0, 0, 0)
+header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+left = 1 << SETFCAP
+assert libc.capset(header, (ctypes.c_uint32 * 6)(left, left)) == 0
+print(allowed_isolation(Path({folder!r})))
+"""
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize(("no_namespaces", "level"), [(False, "user-namespaces"), (True, "none")])
+def test_what_the_kernel_allows_is_found_out(
+    no_namespaces: bool, level: str, tmp_path: Path
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give up what root may do")
+    (tmp_path / "driver").mkdir()
+    source = UNPRIVILEGED.format(folder=str(tmp_path / "driver"), no_namespaces=no_namespaces)
+    found = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False
+    )
+    assert found.stdout == f"{level}\n", found.stderr
+    assert list((tmp_path / "driver").iterdir()) == []
 
 
 def test_stopping_right_after_the_start_is_not_lost(stage: ProcessStage) -> None:

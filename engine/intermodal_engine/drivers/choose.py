@@ -40,7 +40,7 @@ def make_driver(
     if name in ("auto", "process"):
         return ProcessDriver(folder, isolation, engine_port)
     if name == "fake":
-        return FakeDriver(now)
+        return FakeDriver(now, turns_by_itself=True)
     if name == "docker":
         raise DriverUnavailableError(
             "this version of the engine has no docker driver\n"

@@ -83,15 +83,20 @@ class FakeDriver:
 
     Args:
         now: tells the time, epoch seconds: `FakeClock.now` in tests.
+        turns_by_itself: for a clock that goes on by itself: a thread calls `turn` when it is time.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], *, turns_by_itself: bool = False) -> None:
         self._now = now
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._is_closed = False
         self._script: list[tuple[str, Outcome]] = []
         self._runs: dict[Path, _Run] = {}
         self.started: list[InstanceSpec] = []
         """Every spec that was started, in order."""
+        if turns_by_itself:
+            threading.Thread(target=self._turn_in_time, name="fake-driver", daemon=True).start()
 
     def script(self, pattern: str, *outcomes: Outcome) -> None:
         """Says what becomes of instances whose id matches (`*` and `?` as in file names).
@@ -125,6 +130,7 @@ class FakeDriver:
             self._runs[spec.folder] = run
             _write_record(run)
             self._write_log(run, self._now())
+            self._changed.notify_all()
         return run.instance
 
     def status(self, instance: Instance) -> InstanceStatus:
@@ -142,6 +148,7 @@ class FakeDriver:
             run = self._runs.get(instance.folder)
             if run is not None and run.stopping_at is None:
                 run.stopping_at = self._now()
+                self._changed.notify_all()
 
     def logs(self, instance: Instance) -> Path:
         """The file with its output."""
@@ -159,6 +166,7 @@ class FakeDriver:
             run = _begin(spec, outcome, record["started_at"], on_exit)
             run.lines_written = record["lines_written"]
             self._runs[spec.folder] = run
+            self._changed.notify_all()
         ended = _read_status(spec.folder)
         if ended is not None:
             run.status = ended
@@ -173,6 +181,8 @@ class FakeDriver:
         """Forgets what runs, as an engine that dies does."""
         with self._lock:
             self._runs.clear()
+            self._is_closed = True
+            self._changed.notify_all()
 
     def lose(self, instance: Instance) -> None:
         """Ends it without a record, as a machine that goes away does."""
@@ -203,7 +213,17 @@ class FakeDriver:
         """When something is due next, epoch seconds; None for never."""
         with self._lock:
             ends = [_end_of(run) for run in self._running()]
-        return min((at for at, _ in filter(None, ends)), default=None)
+            lines = [_next_line_at(run) for run in self._running()]
+        times = [end[0] for end in ends if end] + [at for at in lines if at is not None]
+        return min(times, default=None)
+
+    def _turn_in_time(self) -> None:
+        while not self._is_closed:
+            self.turn()
+            with self._lock:
+                at = self.next_turn_at()
+                if not self._is_closed and (at is None or at > self._now()):
+                    self._changed.wait(None if at is None else at - self._now())
 
     def _running(self) -> list[_Run]:
         return [run for run in self._runs.values() if run.status.state is InstanceState.RUNNING]
@@ -281,6 +301,12 @@ def _end_of(run: _Run) -> tuple[float, InstanceStatus] | None:
         return None
     at, status = min(ends, key=lambda end: end[0])
     return at, replace(status, started_at=run.started_at, ended_at=at)
+
+
+def _next_line_at(run: _Run) -> float | None:
+    """When it writes its next line."""
+    left = run.outcome.log[run.lines_written :]
+    return run.started_at + left[0][0] if left else None
 
 
 def _own_end(outcome: Outcome) -> InstanceStatus:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from intermodal_engine.drivers.supervision.records import Record
 
 _PLAN_FD, _ALIVE_FD, _OUTCOME_FD, _NETWORK_FD = 3, 4, 5, 6  # As plan.py says; its import is dear.
+_MOST_DESCRIPTORS = 1 << 30
 _INIT_PATIENCE_S = 10.0
 """How long init may take to end a killed tree before it is killed itself."""
 
@@ -27,6 +28,8 @@ _INIT_PATIENCE_S = 10.0
 def main(plan_path: str) -> None:
     """Supervises the instance whose plan.json is open as descriptor 3."""
     folder = os.path.dirname(os.path.abspath(plan_path))
+    # What else the engine inherited: whoever reads such a pipe to its end would wait for this job.
+    os.closerange(_NETWORK_FD + 1, _MOST_DESCRIPTORS)
     content: dict[str, SupervisorPlan] = load_json(_read_all(_PLAN_FD))  # type: ignore[assignment] # ours
     plan = content["supervisor"]
     record_self(folder, plan["boot_id"])
@@ -148,6 +151,7 @@ class Supervisor:
         _, init_status = os.waitpid(init_pid, 0)
         processes.kill_descendants()
         self.log.drain(out_r)
+        surroundings.unlock_layers(self.plan)
         return int.from_bytes(data, "little") if data else init_status
 
     def _settle(self, status: int, oom_kills: int) -> None:

@@ -1,7 +1,7 @@
 """The system calls that give an instance host name, paths and processes of its own."""
 
 # The supervisor does without pathlib, whose import costs 5 ms.
-# ruff: noqa: PTH103
+# ruff: noqa: PTH101, PTH103
 from __future__ import annotations
 
 import ctypes
@@ -17,6 +17,7 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 1, 2, 4, 8
 _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
+_LOCKED_FOLDERS = ("work", "incompat", "volatile")
 _LOCKED_FLAGS = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _AF_INET, _SOCK_DGRAM, _SIOCSIFFLAGS, _IFF_UP = 2, 2, 0x8914, 1
@@ -97,6 +98,21 @@ def enter(kernel: Kernel, plan: SupervisorPlan, network_fd: int) -> None:
         kernel.set_host_name(plan["host_name"])
     kernel.mount_on("none", "/", "", _MS_REC | _MS_PRIVATE)
     _mount_all(kernel, plan)
+
+
+def unlock_layers(plan: SupervisorPlan) -> None:
+    """Lets everybody who owns the instance remove its folder.
+
+    The kernel leaves folders without any permission in an overlay's work folder.
+    """
+    for step in plan["steps"]:
+        folder = step.get("work")
+        for name in _LOCKED_FOLDERS if folder is not None else ():
+            folder = f"{folder}/{name}"
+            try:
+                os.chmod(folder, 0o700)
+            except FileNotFoundError:
+                break
 
 
 def _mount_all(kernel: Kernel, plan: SupervisorPlan) -> None:

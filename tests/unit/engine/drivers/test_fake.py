@@ -1,5 +1,6 @@
 """What the fake driver can be told beyond what every driver does."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
 from intermodal_engine.drivers.fake import FakeDriver, Outcome
-from tests.helpers.driver_stages import make_spec
+from tests.helpers.driver_stages import Ends, make_spec
 
 ends: list[str] = []
 
@@ -115,3 +116,17 @@ def test_an_end_that_nobody_watched_is_told_after_the_adoption(
     assert status.exit_code == 3
     assert status.ended_at == clock.now() - 50
     assert [line.split()[1] for line in spec.log.read_text().splitlines()] == ["a", "b"]
+
+
+def test_on_a_clock_that_goes_on_by_itself_it_turns_by_itself(tmp_path: Path) -> None:
+    driver = FakeDriver(time.time, turns_by_itself=True)
+    driver.script("*/algo-1/*", Outcome(exit_code=2, after_s=0.05, log=((0.01, "hello"),)))
+    driver.script("*/algo-2/*", Outcome(after_s=None))
+    collected = Ends()
+    first, second = (make_spec(tmp_path, number, ("train",)) for number in (1, 2))
+    instances = [driver.start(driver.plan(spec), collected) for spec in (first, second)]
+    collected.wait_for(first.instance_id)
+    assert first.log.read_text().endswith(" hello\n")
+    driver.stop(instances[1])
+    collected.wait_for(second.instance_id)
+    driver.close()
