@@ -55,6 +55,8 @@ class HttpInstance:
         self.handler = handler
         self.ping_status = 200
         self.pings_answered = True
+        self.pings = 0
+        self.closes_silently = False
         self.seen: list[Seen] = []
         self.connections = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -123,6 +125,7 @@ class HttpInstance:
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
         if seen.path == "/ping":
+            self.pings += 1
             if not self.pings_answered:
                 await asyncio.sleep(PATIENCE_S)
             reply = Reply(status=self.ping_status)
@@ -134,7 +137,7 @@ class HttpInstance:
         )
         writer.write(head.encode() + reply.body if reply.raw is None else reply.raw)
         await writer.drain()
-        return not reply.close
+        return not (reply.close or self.closes_silently)
 
 
 async def _read(reader: asyncio.StreamReader) -> Seen:

@@ -5,38 +5,66 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import AnswerTimeoutError, ConnectFailedError, RouterError
 from intermodal_engine.router.instance import Health, Watched
 
-STARTING_INTERVAL_S = 0.05
-INTERVAL_S = 1.0
-TIMEOUT_S = 2.0
-FAILURES_UNTIL_UNHEALTHY = 3
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often instances are pinged.
+
+    Attributes:
+        starting_s: seconds between pings until the first good one, and while it is in doubt.
+        steady_s: seconds between pings afterwards.
+        timeout_s: how long one ping may take.
+        failures: how many in a row make a healthy instance unhealthy.
+    """
+
+    starting_s: float = 0.05
+    steady_s: float = 1.0
+    timeout_s: float = 2.0
+    failures: int = 3
 
 
-async def watch(watched: Watched, report: Callable[[Watched, Health], None]) -> None:
+async def watch(
+    watched: Watched, rhythm: Rhythm, report: Callable[[Watched, Health], None]
+) -> None:
     """Pings an instance for as long as the router has it.
 
     Args:
         watched: its failures and suspicion change; its health is `report`'s business.
+        rhythm: when to ping.
         report: told of each change.
     """
+    was_alarmed = False
     while True:
         watched.alarm.clear()
-        error = await _ping(watched)
-        health = _judge(watched, error)
+        error = await _ping(watched, rhythm.timeout_s)
+        health = _judge(watched, error, rhythm.failures)
         if health is not watched.health:
             report(watched, health)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_interval_s(watched)):
-                await watched.alarm.wait()
+        if was_alarmed and error is None:
+            # A false alarm: the server merely closes idle connections. Were every such close
+            # followed up, pings and closes would chase each other.
+            await asyncio.sleep(_interval_s(watched, rhythm))
+            was_alarmed = False
+        else:
+            was_alarmed = await _is_alarmed_within(watched, _interval_s(watched, rhythm))
 
 
-def _judge(watched: Watched, error: RouterError | None) -> Health:
+async def _is_alarmed_within(watched: Watched, interval_s: float) -> bool:
+    try:
+        async with asyncio.timeout(interval_s):
+            return await watched.alarm.wait()
+    except TimeoutError:
+        return False
+
+
+def _judge(watched: Watched, error: RouterError | None, limit: int) -> Health:
     if error is None:
         watched.failures = 0
         watched.is_suspect = False
@@ -47,23 +75,23 @@ def _judge(watched: Watched, error: RouterError | None) -> Health:
         return watched.health
     watched.failures += 1
     watched.is_suspect |= isinstance(error, ConnectFailedError)
-    if watched.health is Health.HEALTHY and watched.failures >= FAILURES_UNTIL_UNHEALTHY:
+    if watched.health is Health.HEALTHY and watched.failures >= limit:
         return Health.UNHEALTHY
     return watched.health
 
 
-def _interval_s(watched: Watched) -> float:
+def _interval_s(watched: Watched, rhythm: Rhythm) -> float:
     if watched.health is Health.STARTING or (watched.failures and watched.is_ready):
-        return STARTING_INTERVAL_S
-    return INTERVAL_S
+        return rhythm.starting_s
+    return rhythm.steady_s
 
 
-async def _ping(watched: Watched) -> RouterError | None:
+async def _ping(watched: Watched, timeout_s: float) -> RouterError | None:
     host = f"{watched.backend.host}:{watched.backend.port}"
     head = request_head("GET", "/ping", host, {}, 0)
     try:
         connection = await watched.pool.acquire()
-        answer = await connection.exchange(head, b"", TIMEOUT_S)
+        answer = await connection.exchange(head, b"", timeout_s)
     except RouterError as error:
         return error
     if not isinstance(answer.body, bytes):

@@ -22,7 +22,7 @@ from intermodal_engine.router.errors import (
     UnknownEndpointError,
     UnknownVariantError,
 )
-from intermodal_engine.router.health import watch
+from intermodal_engine.router.health import Rhythm, watch
 from intermodal_engine.router.instance import (
     Backend,
     Direction,
@@ -43,6 +43,7 @@ __all__ = [
     "Invocation",
     "InvocationResult",
     "NoHealthyInstanceError",
+    "Rhythm",
     "Router",
     "RouterError",
     "UnknownEndpointError",
@@ -63,11 +64,18 @@ class Router:
     Args:
         on_health: told of every change.
         timeout_s: how long an instance may take for one answer.
+        rhythm: how often instances are pinged.
     """
 
-    def __init__(self, on_health: OnHealth, timeout_s: float = INVOCATION_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        on_health: OnHealth,
+        timeout_s: float = INVOCATION_TIMEOUT_S,
+        rhythm: Rhythm | None = None,
+    ) -> None:
         self._on_health = on_health
         self._timeout_s = timeout_s
+        self._rhythm = rhythm or Rhythm()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: dict[str, Watched] = {}
@@ -257,7 +265,9 @@ class Router:
         with self._lock:
             if self._watched.get(backend_id) is not watched:
                 return
-        self._watches[backend_id] = asyncio.ensure_future(watch(watched, self._report))
+        self._watches[backend_id] = asyncio.ensure_future(
+            watch(watched, self._rhythm, self._report)
+        )
 
     def _stop_watch(self, watched: Watched) -> None:
         self._cancel_watch(watched.backend.backend_id)
