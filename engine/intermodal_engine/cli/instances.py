@@ -9,7 +9,7 @@ from pathlib import Path
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.clock import SystemClock
 from intermodal_engine.drivers.records import InstanceFolder
-from intermodal_engine.lifecycle import fleet, training_job
+from intermodal_engine.lifecycle import fleet, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.records import Record, Records
@@ -41,7 +41,9 @@ def running_instances(settings: Settings) -> list[RunningInstance]:
     database = Database(settings.database_file)
     try:
         records = Records(database, SystemClock())
-        jobs = [one for job in records.all(training_job.KIND) for one in _of_job(settings, job)]
+        jobs = [
+            one for job in records.all(training_instances.KIND) for one in _of_job(settings, job)
+        ]
         members = [one for end in records.all(fleet.KIND) for one in _of_endpoint(settings, end)]
     finally:
         database.close()
@@ -51,10 +53,10 @@ def running_instances(settings: Settings) -> list[RunningInstance]:
 def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
     if is_terminal(TrainingJobStatus(record.status)):
         return []
-    folder = settings.instances_folder / training_job.KIND / record.name
+    folder = settings.instances_folder / training_instances.KIND / record.name
     hosts = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     return [
-        RunningInstance(training_job.KIND, record.name, host, pid)
+        RunningInstance(training_instances.KIND, record.name, host, pid)
         for host in hosts
         if (pid := _supervisor(folder / host)) is not None
     ]

@@ -13,7 +13,7 @@ from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
-from intermodal_engine.lifecycle import fleet, training_job
+from intermodal_engine.lifecycle import fleet, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_pages import read_events
@@ -48,7 +48,7 @@ class _Follower:
         """The streams that there are by now."""
         found = []
         for group, prefix in (
-            (training_job.LOG_GROUP, f"{self._name}/"),
+            (training_instances.LOG_GROUP, f"{self._name}/"),
             (f"{fleet.LOG_GROUP_PREFIX}{self._name}", ""),
         ):
             try:
@@ -120,7 +120,7 @@ def _status(records: Records | None, name: str) -> str | None:
     """The status of the training job, else of the endpoint, of that name."""
     if records is None:
         return None
-    record = records.find(training_job.KIND, name) or records.find(fleet.KIND, name)
+    record = records.find(training_instances.KIND, name) or records.find(fleet.KIND, name)
     return record.status if record is not None else None
 
 

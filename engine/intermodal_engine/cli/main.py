@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code = _command(options.command)(options)
         sys.stdout.flush()
@@ -65,6 +65,33 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(home=Path(options.home).absolute() if options.home else default_home())
 
 
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    root = argparse.ArgumentParser(
+        prog="intermodal", description="AWS on one machine for machine-learning jobs"
+    )
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.add_argument(
+            "--home",
+            metavar="DIR",
+            help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
+        )
+        return command
+
+    _add_up(add("up", "start the engine"))
+    add("down", "stop the engine; its jobs and endpoints keep running")
+    _add_json(add("status", "show the engine"))
+    _add_logs(add("logs", "print the log of a training job or an endpoint"))
+    _add_prune(add("prune", "free what ended jobs left behind"))
+    _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
+    _add_exec(add("exec", "run a command with the environment that `env` prints"))
+    return root
+
+
 def _command(name: str) -> Command:
     """Imports a command's module when it is needed, and only that."""
     match name:
@@ -93,32 +120,6 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"intermodal {version(DISTRIBUTION)}")
         parser.exit()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="intermodal", description="AWS on one machine for machine-learning jobs"
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def add(name: str, summary: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=summary, description=summary)
-        command.add_argument(
-            "--home",
-            metavar="DIR",
-            help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
-        )
-        return command
-
-    _add_up(add("up", "start the engine"))
-    add("down", "stop the engine; its jobs and endpoints keep running")
-    _add_json(add("status", "show the engine"))
-    _add_logs(add("logs", "print the log of a training job or an endpoint"))
-    _add_prune(add("prune", "free what ended jobs left behind"))
-    _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
-    _add_exec(add("exec", "run a command with the environment that `env` prints"))
-    return parser
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,17 @@ import threading
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from intermodal_engine.router.instance import (
+    Direction,
+    Watched,
+    choose_instance,
+    choose_variant,
+)
 from intermodal_engine.router.router import (
+    Backend,
     Health,
     Invocation,
     InvocationResult,
@@ -117,3 +126,38 @@ def test_a_forgotten_endpoint_is_unknown(stage: Stage) -> None:
     with pytest.raises(UnknownEndpointError):
         stage.invoke()
     assert stage.router.health("i-1") is Health.STARTING
+
+
+def test_after_a_failure_another_zone_goes_first() -> None:
+    watched = [
+        Watched(Backend(name, "web", "main", 1, zone, "127.0.0.1", 1), health=Health.HEALTHY)
+        for name, zone in [("i-1", "a"), ("i-2", "b")]
+    ]
+    watched[1].in_flight = 5
+    assert choose_instance(watched, {"a"}).backend.backend_id == "i-2"
+    assert choose_instance(watched, set()).backend.backend_id == "i-1"
+
+
+def test_a_suspect_goes_last() -> None:
+    watched = [
+        Watched(Backend(name, "web", "main", 1, "a", "127.0.0.1", 1), health=Health.HEALTHY)
+        for name in ("i-1", "i-2")
+    ]
+    watched[0].suspect()
+    watched[1].in_flight = 5
+    assert choose_instance(watched, set()).backend.backend_id == "i-2"
+
+
+@given(
+    weights=st.dictionaries(st.text(max_size=3), st.integers(0, 20), min_size=1, max_size=5),
+    rounds=st.integers(1, 5),
+)
+def test_over_a_whole_round_each_variant_gets_exactly_its_weight(
+    weights: dict[str, int], rounds: int
+) -> None:
+    total = sum(weights.values())
+    if total == 0:
+        return
+    direction = Direction(1, {name: float(weight) for name, weight in weights.items()})
+    chosen = Counter(choose_variant(direction, weights) for _ in range(total * rounds))
+    assert chosen == Counter({n: w * rounds for n, w in weights.items() if w})
