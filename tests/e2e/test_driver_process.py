@@ -302,8 +302,16 @@ def test_a_program_that_is_not_there_fails_the_start_and_leaves_nothing(
 def test_a_mount_whose_source_is_gone_fails_the_start(stage: ProcessStage, tmp_path: Path) -> None:
     spec = stage.python(1, "")
     mount = Mount(tmp_path / "gone", "/opt/ml/input/data/train", MountMode.VIEW)
-    with pytest.raises(StartFailedError, match="No such file"):
+    with pytest.raises(StartFailedError, match=r"/gone: No such file"):
         stage.driver.start(stage.driver.plan(with_mounts(spec, mount)), stage.ends)
+
+
+def test_a_supervisor_that_dies_at_the_start_says_why(stage: ProcessStage) -> None:
+    spec = stage.python(1, "")
+    spec.log.mkdir(parents=True)
+    with pytest.raises(StartFailedError, match="its supervisor died: IsADirectoryError"):
+        stage.driver.start(stage.driver.plan(spec), stage.ends)
+    assert processes_of(spec) == []
 
 
 @on(*NAMESPACES)

@@ -45,16 +45,20 @@ def choose_networks(folder: Path, isolation: Isolation, engine_port: int | None)
     shared = SharedNetworks(folder / "shared")
     if isolation is not Isolation.NAMESPACES or engine_port is None:
         return shared
-    private = PrivateNetworks(folder / "private", engine_port)
     cause = why_not_private()
     if cause is None:
         try:
-            private.rehearse()
+            return _rehearsed(PrivateNetworks(folder / "private", engine_port))
         except OSError as error:
             cause = str(error)
-        else:
-            return private
-    private.prune()
-    private.close()
     _log.info("instances share the host's network: %s", cause)
     return shared
+
+
+def _rehearsed(private: PrivateNetworks) -> PrivateNetworks:
+    try:
+        private.rehearse()
+    except OSError:
+        private.close()
+        raise
+    return private

@@ -32,6 +32,7 @@ _RTA_DESTINATION, _RTA_LINK, _RTA_GATEWAY = 1, 4, 5
 _UP = 1
 _MAIN_TABLE, _STATIC, _UNICAST = 254, 4, 1
 _LOOPBACK_INDEX = 1
+_USUAL_MTU = 1500
 
 
 class NetworkNamespace:
@@ -147,11 +148,28 @@ def links(prefix: str) -> dict[int, str]:
 
 def way_out_mtu() -> int:
     """The MTU of the interface that the default route leads to; 1500 if there is none."""
+    interface = _way_out()
+    if interface is None:
+        return _USUAL_MTU
+    return int(Path(f"/sys/class/net/{interface}/mtu").read_text())
+
+
+def has_only_ipv6_way_out() -> bool:
+    """Whether the default route is one of IPv6 alone."""
+    table = Path("/proc/net/ipv6_route")
+    if _way_out() is not None or not table.exists():
+        return False
+    routes = [line.split() for line in table.read_text().splitlines()]
+    return any(route[0] == "0" * 32 and route[1] == "00" and route[9] != "lo" for route in routes)
+
+
+def _way_out() -> str | None:
+    """The interface that the default route of IPv4 leads to."""
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         interface, destination, *_ = line.split()
         if destination == "00000000":
-            return int(Path(f"/sys/class/net/{interface}/mtu").read_text())
-    return 1500
+            return interface
+    return None
 
 
 def _make_namespace(outcome: list[tuple[int, Netlink] | OSError]) -> None:

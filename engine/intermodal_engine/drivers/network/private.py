@@ -20,6 +20,7 @@ from intermodal_engine.drivers.network.firewall import (
 from intermodal_engine.drivers.network.links import (
     Links,
     NetworkNamespace,
+    has_only_ipv6_way_out,
     links,
     way_out_mtu,
 )
@@ -170,6 +171,8 @@ def why_not_private() -> str | None:
     """Why this machine cannot give instances networks of their own; None if it can."""
     if resolver() is None:
         return "its only name servers are on loopback"
+    if has_only_ipv6_way_out():
+        return "its only way out is by IPv6"
     try:
         if is_foreign_firewall_in_the_way():
             return "another firewall filters its traffic"

@@ -65,7 +65,8 @@ class Init:
             surroundings.enter(self.kernel, self.plan, self.network_fd)
             program = self._start_program()
         except OSError as error:
-            os.write(self.outcome_w, (error.strerror or str(error)).encode())
+            place = "" if error.filename is None else f"{error.filename}: "
+            os.write(self.outcome_w, f"{place}{error.strerror}".encode())
             return 126
         os.close(self.out_w)
         os.close(self.outcome_w)
