@@ -25,10 +25,16 @@ from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.home import EngineState, announced, locked, prepare
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
+from intermodal_engine.lifecycle.artifacts import ArtifactUploader
+from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
+from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.fleet import Fleet
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.staging import ChannelStager
+from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import OnHealth, Router
@@ -37,6 +43,7 @@ from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database, DatabaseTooNewError
 from intermodal_engine.store.log_streams import LogStreams
+from intermodal_engine.store.metric_points import MetricPoints
 from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Records
 
@@ -147,13 +154,20 @@ def assemble(
     )
     training_jobs = TrainingJobLifecycle(
         records=records,
-        objects=objects,
-        log_streams=log_streams,
-        instances=instances,
+        instances=TrainingInstances(
+            settings=settings,
+            instances=instances,
+            stager=ChannelStager(objects),
+            checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
+            log_streams=log_streams,
+            access=access,
+        ),
+        uploader=ArtifactUploader(objects, settings.artifacts_folder),
+        metrics=TrainingMetrics(MetricPoints(database)),
+        capacity=Capacity(settings.max_instances, machine_gpus(), queue.wake),
         queue=queue,
         clock=clock,
         settings=settings,
-        access=access,
     )
     fleet = Fleet(
         instances=instances,

@@ -25,6 +25,12 @@ class Settings:
         stop_grace_s: seconds between SIGTERM and SIGKILL of a training job (AWS: 120).
         serving_stop_grace_s: the same for an endpoint's instance (AWS: 30).
         health_timeout_s: how long an endpoint's new instances may take to become healthy.
+        max_instances: how many instances of jobs run at once; further jobs wait. Endpoints do not
+            count.
+        spot_capacity_wait_s: how long an interrupted spot job waits for capacity.
+        spot_price_ratio: what spot instances cost, of the full price; `BillableTimeInSeconds` shows
+            it. AWS speaks of savings of up to 90 %; 0.3 is usual.
+        checkpoint_sync_s: how often checkpoints and metrics of running jobs are looked at.
     """
 
     home: Path
@@ -35,6 +41,10 @@ class Settings:
     stop_grace_s: float = 120.0
     serving_stop_grace_s: float = 30.0
     health_timeout_s: float = 480.0
+    max_instances: int = 8
+    spot_capacity_wait_s: float = 2.0
+    spot_price_ratio: float = 0.3
+    checkpoint_sync_s: float = 2.0
 
     @property
     def state_file(self) -> Path:

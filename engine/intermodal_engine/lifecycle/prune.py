@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
-from intermodal_engine.lifecycle import fleet, training_job
+from intermodal_engine.lifecycle import fleet, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record, Records
@@ -68,8 +68,8 @@ def prune(
 def _training_folders(
     settings: Settings, records: Records, before: float
 ) -> Iterator[tuple[str, Path]]:
-    for folder in _children(settings.instances_folder / training_job.KIND):
-        if _has_ended(records.find(training_job.KIND, folder.name), before):
+    for folder in _children(settings.instances_folder / training_instances.KIND):
+        if _has_ended(records.find(training_instances.KIND, folder.name), before):
             yield "instance", folder
     for folder in _children(settings.instances_folder / fleet.KIND):
         if records.find(fleet.KIND, folder.name) is None and _is_older(folder, before):
@@ -96,10 +96,10 @@ def _scratch(settings: Settings, before: float) -> Iterator[tuple[str, Path]]:
 
 def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
     log_streams = LogStreams(settings.logs_folder)
-    if training_job.LOG_GROUP in log_streams.groups():
-        for stream in log_streams.streams(training_job.LOG_GROUP):
+    if training_instances.LOG_GROUP in log_streams.groups():
+        for stream in log_streams.streams(training_instances.LOG_GROUP):
             job = stream.name.partition("/")[0]
-            if _has_ended(records.find(training_job.KIND, job), before):
+            if _has_ended(records.find(training_instances.KIND, job), before):
                 yield "log", stream.path
     for group in log_streams.groups(fleet.LOG_GROUP_PREFIX):
         if records.find(fleet.KIND, group.removeprefix(fleet.LOG_GROUP_PREFIX)) is not None:

@@ -6,12 +6,10 @@ adopted, an upload is repeated whole. So a restart of the engine is a wake of ev
 """
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from intermodal_contract.channel import Channel, S3Uri, parse_s3_uri
 from intermodal_contract.statuses import (
     SECONDARY_MESSAGES,
     SecondaryStatus,
@@ -19,45 +17,38 @@ from intermodal_contract.statuses import (
     check_transition,
     is_terminal,
 )
-from intermodal_contract.training_files import (
-    InstanceGroup,
-    ResourceConfig,
-    TrainingPaths,
-    write_training_input,
-)
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.base import (
-    Instance,
-    InstanceSpec,
-    InstanceState,
-    Mount,
-    MountMode,
-    PlanRefusedError,
-    StartFailedError,
-)
+from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.failure import (
-    Ending,
-    describe_ending,
-    describe_error,
-    shorten,
+from intermodal_engine.lifecycle.capacity import Capacity, Demand, Grant
+from intermodal_engine.lifecycle.failure import Ending, describe_ending, describe_error, shorten
+from intermodal_engine.lifecycle.metrics import TrainingMetrics
+from intermodal_engine.lifecycle.staging import DataMissingError
+from intermodal_engine.lifecycle.training_instances import (
+    KIND,
+    Attempt,
+    Member,
+    TrainingInstances,
+    attempts_of,
 )
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
-from intermodal_engine.lifecycle.staging import ChannelStager, DataMissingError
+from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.log_streams import LogStreams
-from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore, ObjectStoreError
+from intermodal_engine.store.objects import NoSuchBucketError, ObjectStoreError
 from intermodal_engine.store.records import Draft, Record, Records
 
-KIND = "training-job"
-LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+AGAIN = 0.0
+"""A phase's answer for: look again at once."""
 
 logger = logging.getLogger(__name__)
 
 
-class NotStoppableError(Exception):
-    """The job has ended already."""
+class JobEndedError(Exception):
+    """The job has ended already, or is about to; the message is its status."""
+
+
+class NotSpotError(Exception):
+    """Only a job on managed spot instances, while it trains, can be interrupted."""
 
 
 class TrainingJobLifecycle:
@@ -65,36 +56,45 @@ class TrainingJobLifecycle:
 
     Args:
         records: where jobs are kept.
-        objects: S3, for input and output.
-        log_streams: names the files that get the instances' output.
-        instances: what runs.
+        instances: what runs them.
+        uploader: takes their output.
+        metrics: reads their logs.
+        capacity: says which of them may run now.
         queue: calls `reconcile`.
         clock: stamps transitions.
-        settings: folders and grace times.
-        access: variables with which a job's code reaches the engine.
+        settings: times.
     """
 
     def __init__(
         self,
         *,
         records: Records,
-        objects: ObjectStore,
-        log_streams: LogStreams,
-        instances: Instances,
+        instances: TrainingInstances,
+        uploader: ArtifactUploader,
+        metrics: TrainingMetrics,
+        capacity: Capacity,
         queue: WorkQueue,
         clock: Clock,
         settings: Settings,
-        access: EngineAccess,
     ) -> None:
         self._records = records
-        self._log_streams = log_streams
         self._instances = instances
+        self._uploader = uploader
+        self._metrics = metrics
+        self._capacity = capacity
         self._queue = queue
         self._clock = clock
         self._settings = settings
-        self._access = access
-        self._stager = ChannelStager(objects)
-        self._uploader = ArtifactUploader(objects, settings.artifacts_folder)
+        self._phases: dict[str, Callable[[TrainingRequest], float | None]] = {
+            SecondaryStatus.STARTING: self._start,
+            SecondaryStatus.PENDING: self._start,
+            SecondaryStatus.DOWNLOADING: self._download,
+            SecondaryStatus.TRAINING: self._train,
+            SecondaryStatus.INTERRUPTED: self._wait_for_capacity,
+            SecondaryStatus.RESTARTING: self._wait_for_capacity,
+            SecondaryStatus.STOPPING: self._train,
+            SecondaryStatus.UPLOADING: self._upload,
+        }
         queue.register(KIND, self.reconcile)
 
     def create(self, request: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:
@@ -104,7 +104,7 @@ class TrainingJobLifecycle:
             RecordExistsError: the name is taken.
         """
         name = request["TrainingJobName"]
-        state: dict[str, Any] = {"transitions": []}
+        state: dict[str, Any] = {"transitions": [], "attempts": []}
         _begin(state, SecondaryStatus.STARTING, self._clock.now())
         record = self._records.insert(
             KIND,
@@ -123,107 +123,188 @@ class TrainingJobLifecycle:
 
         Raises:
             RecordNotFoundError: no such job.
-            NotStoppableError: it has ended.
+            JobEndedError: it has ended.
         """
         with self._records.edit(KIND, name) as draft:
             if is_terminal(TrainingJobStatus(draft.status)):
-                raise NotStoppableError(draft.status)
+                raise JobEndedError(draft.status)
             if draft.status != TrainingJobStatus.STOPPING:
                 self._move(draft, SecondaryStatus.STOPPING)
                 _set_status(draft, TrainingJobStatus.STOPPING)
+        self._queue.wake(KIND, name)
+
+    def interrupt(self, name: str) -> None:
+        """Takes a spot job's instances away, as AWS does: SIGTERM, notice, then they are gone.
+
+        Raises:
+            RecordNotFoundError: no such job.
+            NotSpotError: it does not run on spot instances, or does not train now.
+        """
+        with self._records.edit(KIND, name) as draft:
+            if not TrainingRequest(draft.record).is_spot:
+                raise NotSpotError(
+                    f"training job `{name}` does not use managed spot training; create it with "
+                    "`EnableManagedSpotTraining` (`use_spot_instances=True`)"
+                )
+            now = secondary_status(draft.record)
+            if now is not SecondaryStatus.TRAINING:
+                raise NotSpotError(f"training job `{name}` is {now}, not Training")
+            self._move(draft, SecondaryStatus.INTERRUPTED)
         self._queue.wake(KIND, name)
 
     def recover(self) -> None:
         """Looks at every job that had not ended when the engine did."""
         open_statuses = (TrainingJobStatus.IN_PROGRESS, TrainingJobStatus.STOPPING)
         for record in self._records.all(KIND, *open_statuses):
+            if record.state.get("granted"):
+                attempt = attempts_of(record.state)[-1]
+                gpus = tuple(gpu for own in attempt.gpus.values() for gpu in own)
+                count = len(TrainingRequest(record).hosts)
+                self._capacity.restore((KIND, record.name), count, gpus)
             self._queue.wake(KIND, record.name)
 
-    def reconcile(self, name: str) -> None:
-        """Does whatever is due for one job."""
-        phases: dict[str, Callable[[Record], bool]] = {
-            SecondaryStatus.STARTING: self._start,
-            SecondaryStatus.DOWNLOADING: self._download,
-            SecondaryStatus.TRAINING: self._train,
-            SecondaryStatus.STOPPING: self._train,
-            SecondaryStatus.UPLOADING: self._upload,
-        }
+    def reconcile(self, name: str) -> float | None:
+        """Does whatever is due for one job; returns when to look again."""
         while True:
             record = self._records.find(KIND, name)
             if record is None or is_terminal(TrainingJobStatus(record.status)):
-                return
+                return None
+            request = TrainingRequest(record)
             try:
-                if not phases[secondary_status(record)](record):
-                    return
+                if "failing" in record.state:
+                    look = self._finish_failing(request)
+                elif self._has_waited_too_long(request):
+                    look = self._end_waiting(request)
+                else:
+                    look = self._phases[secondary_status(record)](request)
             except _FAILURES as error:
-                self._fail(record, error)
+                look = self._begin_failing(request, describe_error(error))
+            if look != AGAIN:
+                return look
 
-    # Phases: each does what is due and says whether to look again at once.
+    # Phases: each does what is due and says when to look again.
 
-    def _start(self, record: Record) -> bool:
-        for host in _hosts(record):
-            self._instances.check(self._spec(record, host, ()))
-        self._stager.check(_channels(record))
-        self._advance(record, SecondaryStatus.DOWNLOADING)
-        return True
-
-    def _download(self, record: Record) -> bool:
-        hosts = _hosts(record)
-        mounts: dict[str, list[dict[str, str]]] = {}
-        for index, host in enumerate(hosts):
-            paths = self._paths(record, host)
-            shutil.rmtree(paths.root.parent, ignore_errors=True)
-            write_training_input(
-                paths,
-                hyperparameters=record.request.get("HyperParameters", {}),
-                channels=_channels(record),
-                resources=_resources(record, host),
-                checkpoint=record.request.get("CheckpointConfig"),
-            )
-            staged = [
-                self._stager.stage(channel, paths, index, len(hosts))
-                for channel in _channels(record)
-            ]
-            mounts[host] = [_dump_mount(mount) for mount in staged if mount is not None]
+    def _start(self, request: TrainingRequest) -> float | None:
+        record = request.record
+        key = (KIND, record.name)
         now = self._clock.now()
-        self._advance(record, SecondaryStatus.TRAINING, mounts=mounts, training_started_at=now)
-        return True
+        attempt = Attempt(len(record.state["attempts"]), now)
+        self._instances.check(request, attempt)
+        demand = Demand(len(request.hosts), request.gpus_wanted, (record.created_at, record.name))
+        grant = self._capacity.take(key, demand)
+        if grant is None:
+            if secondary_status(record) is not SecondaryStatus.PENDING:
+                message = self._capacity.waits_for(key)
+                self._advance(record, SecondaryStatus.PENDING, message)
+            return _deadline(request)
+        attempt.gpus = _share(grant, request.hosts)
+        with self._records.edit(KIND, record.name) as draft:
+            if draft.status != record.status:
+                return AGAIN
+            draft.state["attempts"].append(asdict(attempt))
+            draft.state["granted"] = True
+            self._move(draft, SecondaryStatus.DOWNLOADING)
+        return AGAIN
 
-    def _train(self, record: Record) -> bool:
+    def _download(self, request: TrainingRequest) -> float:
+        attempt = attempts_of(request.record.state)[-1]
+        restored = self._instances.stage(request, attempt)
+        attempt.started_at = self._clock.now()
+        message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
+        if restored:
+            message += f" {restored} checkpoint files were restored."
+        self._advance(request.record, SecondaryStatus.TRAINING, message, attempt=attempt)
+        return AGAIN
+
+    def _train(self, request: TrainingRequest) -> float | None:
         """Starts, watches and, where the job is to stop, ends the instances.
 
-        Stopping is a status of its own, but a job may be asked to stop before it ever ran: then
-        there are no instances and the job is over.
+        A job may be asked to stop before it ever ran: then there are no instances.
         """
+        record = request.record
         stopping = record.status == TrainingJobStatus.STOPPING
-        instances = self._running_group(record, start=not stopping)
-        statuses = {host: self._instances.status(one) for host, one in instances.items()}
-        ended = {host: one for host, one in statuses.items() if one.state != InstanceState.RUNNING}
-        failed = any(one.exit_code != 0 for one in ended.values())
-        if len(ended) < len(instances):
-            if stopping or failed:
-                for host in instances.keys() - ended.keys():
-                    self._instances.stop(instances[host])
-            return False
-        endings = [
-            Ending(host, status, self._paths(record, host), self._log_file(record, host))
-            for host, status in statuses.items()
-        ]
-        outcome, reason = _outcome(endings, stopping=stopping)
-        if outcome is None:
-            self._close(record, SecondaryStatus.FAILED, reason)
-            return True
-        if stopping and record.state.get("mounts") is None:
-            self._close(record, SecondaryStatus.STOPPED, None)
+        attempt = attempts_of(record.state)[-1] if record.state["attempts"] else None
+        if stopping or attempt is None:
+            members = self._instances.find(request, attempt)
         else:
-            self._advance(record, SecondaryStatus.UPLOADING, outcome=outcome)
-        return True
+            members = self._instances.ensure(request, attempt)
+        ended = [member for member in members if member.has_ended]
+        failed = any(member.status.exit_code != 0 for member in ended)
+        if len(ended) < len(members):
+            if stopping or failed:
+                self._instances.stop(members)
+            return self._tend(request)
+        if attempt is None or attempt.mounts is None:
+            self._close(record, SecondaryStatus.STOPPED)
+            return None
+        return self._conclude(request, attempt, members, stopping=stopping)
 
-    def _upload(self, record: Record) -> bool:
-        request = record.request["OutputDataConfig"]
-        output = output_uri(record)
-        compressed = request.get("CompressionType", "GZIP") == "GZIP"
-        hosts = [self._paths(record, host) for host in _hosts(record)]
+    def _conclude(
+        self, request: TrainingRequest, attempt: Attempt, members: list[Member], *, stopping: bool
+    ) -> float | None:
+        """All instances have ended: decides what comes next."""
+        record = request.record
+        self._tend(request)
+        attempt.ended_at = self._clock.now()
+        bad = [member for member in members if member.status.exit_code != 0]
+        if stopping:
+            outcome = record.state.get("ending", SecondaryStatus.STOPPED)
+        elif any(member.status.max_runtime_exceeded for member in members):
+            outcome = SecondaryStatus.MAX_RUNTIME_EXCEEDED
+        elif not bad:
+            outcome = SecondaryStatus.COMPLETED
+        else:
+            return self._conclude_badly(request, attempt, bad, members)
+        self._instances.forget(members)
+        self._advance(record, SecondaryStatus.UPLOADING, attempt=attempt, outcome=outcome)
+        return AGAIN
+
+    def _conclude_badly(
+        self, request: TrainingRequest, attempt: Attempt, bad: list[Member], members: list[Member]
+    ) -> float | None:
+        """Repeats what the platform broke, as often as the request allows; else the job fails."""
+        record = request.record
+        lost = any(member.status.state is InstanceState.LOST for member in bad)
+        self._instances.forget(members)
+        if lost and len(record.state["attempts"]) <= request.retries:
+            message = f"Restarting the training job: {self._describe(request, attempt, bad)}"
+            self._advance(record, SecondaryStatus.RESTARTING, shorten(message), attempt=attempt)
+            return AGAIN
+        reason = self._describe(request, attempt, bad)
+        self._close(record, SecondaryStatus.FAILED, reason, attempt=attempt)
+        return None
+
+    def _wait_for_capacity(self, request: TrainingRequest) -> float | None:
+        """After an interruption: instances end, checkpoints are kept, capacity comes back."""
+        record = request.record
+        attempt = attempts_of(record.state)[-1]
+        members = self._instances.find(request, attempt)
+        if self._instances.stop(members):
+            return self._tend(request)
+        if attempt.ended_at is None:
+            self._tend(request)
+            self._instances.forget(members)
+            attempt.ended_at = self._clock.now()
+            with self._records.edit(KIND, record.name) as draft:
+                draft.state["attempts"][-1] = asdict(attempt)
+                draft.state["granted"] = False
+            self._capacity.release((KIND, record.name))
+        back_at = attempt.ended_at
+        if secondary_status(record) is SecondaryStatus.INTERRUPTED:
+            back_at += self._settings.spot_capacity_wait_s
+        if self._clock.now() < back_at:
+            return back_at
+        message = "Restarting the training job"
+        if not self._instances.has_checkpoints(request):
+            message += " from its beginning: it had saved nothing to resume from"
+            if request.checkpoints is None:
+                message += " (the request has no CheckpointConfig)"
+        self._advance(record, SecondaryStatus.STARTING, message)
+        return AGAIN
+
+    def _upload(self, request: TrainingRequest) -> None:
+        hosts = [self._instances.paths(request, host) for host in request.hosts]
+        output, compressed = request.output, request.is_output_compressed
         try:
             model = self._uploader.upload_model(hosts, output, compressed)
             self._uploader.upload_output_data(hosts, output, compressed)
@@ -232,107 +313,116 @@ class TrainingJobLifecycle:
                 f"ClientError: Artifact upload failed:the bucket `{output.bucket}` of "
                 f"`OutputDataConfig.S3OutputPath` does not exist"
             ) from error
-        self._close(record, SecondaryStatus(record.state["outcome"]), None, model=model)
-        return True
+        outcome = SecondaryStatus(request.record.state["outcome"])
+        self._close(request.record, outcome, model=model)
 
-    # Instances
+    def _tend(self, request: TrainingRequest) -> float | None:
+        """What is done again and again while instances run: checkpoints, metrics."""
+        self._instances.sync_checkpoints(request)
+        attempt = attempts_of(request.record.state)[-1]
+        logs = [self._instances.log_file(request, attempt, host) for host in request.hosts]
+        self._metrics.read(request, logs)
+        deadline = _deadline(request)
+        if request.checkpoints is None and not self._metrics.has_definitions(request):
+            return deadline
+        return min(self._clock.now() + self._settings.checkpoint_sync_s, deadline or float("inf"))
 
-    def _running_group(self, record: Record, *, start: bool) -> dict[str, Instance]:
-        if record.state.get("mounts") is None:
-            return {}
-        find = self._instances.ensure if start else self._instances.find
-        found = {
-            host: find(self._spec(record, host, _load_mounts(record, host)))
-            for host in _hosts(record)
-        }
-        return {host: instance for host, instance in found.items() if instance is not None}
+    # Endings
 
-    def _spec(self, record: Record, host: str, mounts: tuple[Mount, ...]) -> InstanceSpec:
-        request = record.request
-        algorithm = request["AlgorithmSpecification"]
-        entry = algorithm.get("ContainerEntrypoint")
-        arguments = algorithm.get("ContainerArguments", [])
-        network = f"{KIND}/{record.name}"
-        paths = self._paths(record, host)
-        return InstanceSpec(
-            instance_id=instance_id(KIND, record.name, host, 0),
-            host=host,
-            hosts=_hosts(record),
-            network=network,
-            folder=paths.root.parent,
-            ml=paths.root,
-            image=algorithm["TrainingImage"],
-            command=(*(entry or ["train"]), *arguments),
-            environment={
-                **request.get("Environment", {}),
-                **self._access(network, request["RoleArn"], network),
-                "TRAINING_JOB_NAME": record.name,
-                "TRAINING_JOB_ARN": record.arn,
-            },
-            log=self._log_file(record, host),
-            mounts=mounts,
-            stop_grace_s=self._settings.stop_grace_s,
-            max_runtime_s=request["StoppingCondition"].get("MaxRuntimeInSeconds"),
-            outbound=not request.get("EnableNetworkIsolation", False),
-        )
+    def _has_waited_too_long(self, request: TrainingRequest) -> bool:
+        deadline = _deadline(request)
+        status = secondary_status(request.record)
+        ending = status in (SecondaryStatus.UPLOADING, SecondaryStatus.STOPPING)
+        return deadline is not None and self._clock.now() >= deadline and not ending
 
-    def _paths(self, record: Record, host: str) -> TrainingPaths:
-        return TrainingPaths(self._settings.instances_folder / KIND / record.name / host / "ml")
+    def _end_waiting(self, request: TrainingRequest) -> float:
+        """Ends a job whose MaxWaitTimeInSeconds is over, as a stop with another last word."""
+        with self._records.edit(KIND, request.record.name) as draft:
+            if draft.status == TrainingJobStatus.IN_PROGRESS:
+                draft.state["ending"] = SecondaryStatus.MAX_WAIT_TIME_EXCEEDED
+                if attempts_of(draft.state):
+                    self._move(draft, SecondaryStatus.STOPPING)
+                    _set_status(draft, TrainingJobStatus.STOPPING)
+        record = self._records.get(KIND, request.record.name)
+        if record.status == TrainingJobStatus.IN_PROGRESS:
+            self._close(record, SecondaryStatus.MAX_WAIT_TIME_EXCEEDED)
+        return AGAIN
 
-    def _log_file(self, record: Record, host: str) -> Path:
-        stream = f"{record.name}/{host}-{int(record.created_at)}"
-        return self._log_streams.path(LOG_GROUP, stream)
+    def _begin_failing(self, request: TrainingRequest, reason: str) -> float | None:
+        """Something the job cannot get over has happened: whatever runs is stopped first."""
+        logger.warning("training job `%s` fails: %s", request.record.name, reason)
+        with self._records.edit(KIND, request.record.name) as draft:
+            draft.state["failing"] = reason
+        return self._finish_failing(TrainingRequest(self._records.get(KIND, request.record.name)))
 
-    # Transitions
-
-    def _advance(self, record: Record, status: SecondaryStatus, **state: Any) -> None:
-        """Moves on, unless a stop came in between: then that goes first."""
-        with self._records.edit(KIND, record.name) as draft:
-            if draft.status != record.status:
-                return
-            draft.state.update(state)
-            self._move(draft, status)
+    def _finish_failing(self, request: TrainingRequest) -> float | None:
+        attempts = attempts_of(request.record.state)
+        members = self._instances.find(request, attempts[-1] if attempts else None)
+        if not self._instances.stop(members):
+            self._close(request.record, SecondaryStatus.FAILED, request.record.state["failing"])
+        return None  # what still runs wakes the job when it ends
 
     def _close(
-        self, record: Record, ending: SecondaryStatus, reason: str | None, **state: Any
+        self,
+        record: Record,
+        ending: SecondaryStatus,
+        reason: str | None = None,
+        *,
+        attempt: Attempt | None = None,
+        model: str | None = None,
     ) -> None:
+        request = TrainingRequest(record)
+        final_metrics = self._metrics.close(request)
         with self._records.edit(KIND, record.name) as draft:
-            draft.state.update(state)
-            now = self._clock.now()
-            draft.state["ended_at"] = now
-            if "training_started_at" in draft.state:
-                draft.state.setdefault("training_ended_at", now)
+            _keep(draft, attempt)
+            draft.state["ended_at"] = self._clock.now()
+            draft.state["granted"] = False
+            if final_metrics:
+                draft.state["final_metrics"] = final_metrics
+            if model is not None:
+                draft.state["model"] = model
             if reason is not None:
                 draft.state["failure_reason"] = shorten(reason)
             self._move(draft, ending)
             _set_status(draft, _PRIMARY[ending])
+        self._capacity.release((KIND, record.name))
 
-    def _fail(self, record: Record, error: Exception) -> None:
-        instances = self._running_group(record, start=False)
-        for instance in instances.values():
-            self._instances.stop(instance)
-        logger.warning("training job `%s` fails: %s", record.name, error)
-        reason = describe_error(error)
-        self._close(record, SecondaryStatus.FAILED, reason)
+    def _describe(self, request: TrainingRequest, attempt: Attempt, bad: list[Member]) -> str:
+        first = bad[0]
+        paths = self._instances.paths(request, first.host)
+        log = self._instances.log_file(request, attempt, first.host)
+        return describe_ending(Ending(first.host, first.status, paths, log))
 
-    def _move(self, draft: Draft, status: SecondaryStatus) -> None:
+    # Transitions
+
+    def _advance(
+        self,
+        record: Record,
+        status: SecondaryStatus,
+        message: str | None = None,
+        *,
+        attempt: Attempt | None = None,
+        outcome: str | None = None,
+    ) -> None:
+        """Moves on, unless something came in between (a stop, an interruption): that goes first."""
+        with self._records.edit(KIND, record.name) as draft:
+            if secondary_status(draft.record) is not secondary_status(record):
+                return
+            _keep(draft, attempt)
+            if outcome is not None:
+                draft.state["outcome"] = outcome
+            self._move(draft, status, message)
+
+    def _move(self, draft: Draft, status: SecondaryStatus, message: str | None = None) -> None:
         now = self._clock.now()
-        transitions = draft.state["transitions"]
-        check_transition(SecondaryStatus(transitions[-1]["Status"]), status)
-        transitions[-1]["EndTime"] = now
-        _begin(draft.state, status, now)
-        if status in (SecondaryStatus.UPLOADING, SecondaryStatus.STOPPING):
-            draft.state.setdefault("training_ended_at", now)
+        last = draft.state["transitions"][-1]
+        check_transition(SecondaryStatus(last["Status"]), status)
+        last["EndTime"] = now
+        _begin(draft.state, status, now, message)
         draft.note("SecondaryStatusChanged", status=status)
 
 
-_FAILURES = (
-    DataMissingError,
-    ObjectStoreError,
-    PlanRefusedError,
-    StartFailedError,
-    OSError,
-)
+_FAILURES = (DataMissingError, ObjectStoreError, PlanRefusedError, StartFailedError, OSError)
 """What ends a job as Failed; anything else is a defect of the engine, and tried again."""
 
 _PRIMARY = {
@@ -340,6 +430,7 @@ _PRIMARY = {
     SecondaryStatus.FAILED: TrainingJobStatus.FAILED,
     SecondaryStatus.STOPPED: TrainingJobStatus.STOPPED,
     SecondaryStatus.MAX_RUNTIME_EXCEEDED: TrainingJobStatus.STOPPED,
+    SecondaryStatus.MAX_WAIT_TIME_EXCEEDED: TrainingJobStatus.STOPPED,
 }
 
 
@@ -348,29 +439,16 @@ def secondary_status(record: Record) -> SecondaryStatus:
     return SecondaryStatus(record.state["transitions"][-1]["Status"])
 
 
-def output_uri(record: Record) -> S3Uri:
-    """Where the job's output goes; the key ends with `/`."""
-    base = parse_s3_uri(record.request["OutputDataConfig"]["S3OutputPath"])
-    prefix = f"{base.key.rstrip('/')}/" if base.key.strip("/") else ""
-    return S3Uri(base.bucket, f"{prefix}{record.name}/output/")
+def _begin(
+    state: dict[str, Any], status: SecondaryStatus, now: float, message: str | None = None
+) -> None:
+    text = message or SECONDARY_MESSAGES[status]
+    state["transitions"].append({"Status": status.value, "StartTime": now, "StatusMessage": text})
 
 
-def _outcome(endings: list[Ending], *, stopping: bool) -> tuple[SecondaryStatus | None, str | None]:
-    """How a job ends whose instances have all ended; None for a failure, with its reason."""
-    if stopping:
-        return SecondaryStatus.STOPPED, None
-    if any(one.status.max_runtime_exceeded for one in endings):
-        return SecondaryStatus.MAX_RUNTIME_EXCEEDED, None
-    for one in endings:
-        if one.status.exit_code != 0:
-            return None, describe_ending(one)
-    return SecondaryStatus.COMPLETED, None
-
-
-def _begin(state: dict[str, Any], status: SecondaryStatus, now: float) -> None:
-    state["transitions"].append(
-        {"Status": status.value, "StartTime": now, "StatusMessage": SECONDARY_MESSAGES[status]}
-    )
+def _keep(draft: Draft, attempt: Attempt | None) -> None:
+    if attempt is not None:
+        draft.state["attempts"][attempt.number] = asdict(attempt)
 
 
 def _set_status(draft: Draft, status: TrainingJobStatus) -> None:
@@ -379,56 +457,12 @@ def _set_status(draft: Draft, status: TrainingJobStatus) -> None:
     draft.note("StatusChanged", status=status)
 
 
-def _hosts(record: Record) -> tuple[str, ...]:
-    count = sum(group["InstanceCount"] for group in _groups(record))
-    return tuple(sorted(f"algo-{number}" for number in range(1, count + 1)))
+def _deadline(request: TrainingRequest) -> float | None:
+    """When `MaxWaitTimeInSeconds` is over, in epoch seconds."""
+    limit = request.max_wait_s
+    return None if limit is None else request.record.created_at + limit
 
 
-def _groups(record: Record) -> list[dict[str, Any]]:
-    """The job's instance groups; a homogeneous cluster is one group, as the service writes it."""
-    resources = record.request["ResourceConfig"]
-    return resources.get("InstanceGroups") or [
-        {
-            "InstanceGroupName": "homogeneousCluster",
-            "InstanceType": resources["InstanceType"],
-            "InstanceCount": resources["InstanceCount"],
-        }
-    ]
-
-
-def _resources(record: Record, host: str) -> ResourceConfig:
-    hosts = [f"algo-{number}" for number in range(1, len(_hosts(record)) + 1)]
-    groups = []
-    for group in _groups(record):
-        members, hosts = hosts[: group["InstanceCount"]], hosts[group["InstanceCount"] :]
-        groups.append(
-            InstanceGroup(group["InstanceGroupName"], group["InstanceType"], tuple(members))
-        )
-    mine = next(group for group in groups if host in group.hosts)
-    return ResourceConfig(
-        current_host=host,
-        hosts=_hosts(record),
-        network_interface_name="eth0",
-        current_instance_type=mine.instance_type,
-        current_group_name=mine.instance_group_name,
-        instance_groups=tuple(groups),
-    )
-
-
-def _channels(record: Record) -> list[Channel]:
-    mode = record.request["AlgorithmSpecification"]["TrainingInputMode"]
-    return [
-        Channel.from_request(entry, default_input_mode=mode)
-        for entry in record.request.get("InputDataConfig", [])
-    ]
-
-
-def _dump_mount(mount: Mount) -> dict[str, str]:
-    return {"source": str(mount.source), "target": mount.target, "mode": mount.mode.value}
-
-
-def _load_mounts(record: Record, host: str) -> tuple[Mount, ...]:
-    return tuple(
-        Mount(Path(one["source"]), one["target"], MountMode(one["mode"]))
-        for one in record.state["mounts"][host]
-    )
+def _share(grant: Grant, hosts: tuple[str, ...]) -> dict[str, list[int]]:
+    """Deals a job's GPUs out to its hosts, as evenly as they go."""
+    return {host: list(grant.gpus[number :: len(hosts)]) for number, host in enumerate(hosts)}

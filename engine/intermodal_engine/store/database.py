@@ -83,6 +83,19 @@ MIGRATIONS: list[str] = [
         PRIMARY KEY (upload_id, number)
     ) WITHOUT ROWID;
     """,
+    # 3: metrics of jobs (store/metric_points.py)
+    """
+    CREATE TABLE metric_points (
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        at REAL NOT NULL,
+        value REAL NOT NULL,
+        source TEXT NOT NULL,
+        UNIQUE (kind, name, metric, source)
+    );
+    CREATE INDEX metric_points_by_time ON metric_points (kind, name, metric, at);
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

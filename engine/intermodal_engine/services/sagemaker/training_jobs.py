@@ -1,14 +1,13 @@
 """Training jobs: Create, Describe, List, Stop."""
 
+import math
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
-from intermodal_engine.lifecycle.training_job import (
-    KIND,
-    NotStoppableError,
-    output_uri,
-    secondary_status,
-)
+from intermodal_engine.lifecycle.metrics import compile_definitions
+from intermodal_engine.lifecycle.training_instances import KIND, attempts_of
+from intermodal_engine.lifecycle.training_job import JobEndedError, secondary_status
+from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -30,6 +29,7 @@ _DESCRIBED = (
     "ResourceConfig",
     "VpcConfig",
     "StoppingCondition",
+    "CheckpointConfig",
     "DebugHookConfig",
     "ExperimentConfig",
     "DebugRuleConfigurations",
@@ -46,6 +46,7 @@ _DESCRIBED = (
 def create_training_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a training job; it runs as soon as the engine gets to it."""
     _check(parameters)
+    _check_limits(call, parameters["ResourceConfig"])
     name = parameters["TrainingJobName"]
     job_arn = arn(call, KIND, name)
     try:
@@ -90,7 +91,11 @@ def describe_training_job(call: Call, parameters: Parameters) -> Parameters:
     }
     if "failure_reason" in state:
         result["FailureReason"] = state["failure_reason"]
-    return {**result, **_times(state)}
+    if "final_metrics" in state:
+        result["FinalMetricDataList"] = [
+            {**one, "Timestamp": when(one["Timestamp"])} for one in state["final_metrics"]
+        ]
+    return {**result, **_times(call, record)}
 
 
 def list_training_jobs(call: Call, parameters: Parameters) -> Parameters:
@@ -108,7 +113,7 @@ def stop_training_job(call: Call, parameters: Parameters) -> Parameters:
         call.backends.training_jobs.stop(name)
     except RecordNotFoundError as error:
         raise invalid("Requested resource not found.") from error
-    except NotStoppableError as error:
+    except JobEndedError as error:
         raise invalid(
             f"The request was rejected because the training job is in status {error}."
         ) from error
@@ -134,8 +139,13 @@ def _check(parameters: Parameters) -> None:
     if "AlgorithmName" in algorithm:
         raise not_served("`AlgorithmName`", "name a container in `TrainingImage`")
     _check_resources(parameters["ResourceConfig"])
+    _check_times(parameters)
     if "CheckpointConfig" in parameters:
-        raise not_served("`CheckpointConfig`", "leave it out")
+        _check_uri(parameters["CheckpointConfig"]["S3Uri"], "checkpointConfig.s3Uri")
+    try:
+        compile_definitions(algorithm.get("MetricDefinitions", []))
+    except ValueError as error:
+        raise invalid(str(error)) from error
     _check_uri(parameters["OutputDataConfig"]["S3OutputPath"], "outputDataConfig.s3OutputPath")
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if len(set(names)) < len(names):
@@ -143,6 +153,26 @@ def _check(parameters: Parameters) -> None:
     for channel in parameters.get("InputDataConfig", []):
         mode = channel.get("InputMode", algorithm["TrainingInputMode"])
         _check_channel(channel, mode)
+
+
+def _check_times(parameters: Parameters) -> None:
+    stopping = parameters["StoppingCondition"]
+    max_wait_s = stopping.get("MaxWaitTimeInSeconds")
+    if not parameters.get("EnableManagedSpotTraining", False):
+        if max_wait_s is not None:
+            raise invalid(
+                "Invalid MaxWaitTimeInSeconds. It is only supported when "
+                "EnableManagedSpotTraining is set to true"
+            )
+    elif max_wait_s is None:
+        raise invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+            "MaxRuntimeInSeconds"
+        )
+    elif max_wait_s < stopping.get("MaxRuntimeInSeconds", 86_400):
+        raise invalid(
+            "Invalid MaxWaitTimeInSeconds. It must be greater than or equal to MaxRuntimeInSeconds"
+        )
 
 
 def _check_resources(resources: dict[str, Any]) -> None:
@@ -155,6 +185,19 @@ def _check_resources(resources: dict[str, Any]) -> None:
         )
     if single and not ("InstanceType" in resources and "InstanceCount" in resources):
         raise invalid("`InstanceType` and `InstanceCount` must be given together")
+
+
+def _check_limits(call: Call, resources: dict[str, Any]) -> None:
+    groups = resources.get("InstanceGroups") or [resources]
+    count = sum(group["InstanceCount"] for group in groups)
+    limit = call.backends.settings.max_instances
+    if count > limit:
+        raise ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{groups[0]['InstanceType']} for training job "
+            f"usage' is {limit} Instances, with current utilization of 0 Instances and a request "
+            f"delta of {count} Instances. Start the engine with a larger `--max-instances`.",
+        )
 
 
 def _check_channel(channel: dict[str, Any], mode: str) -> None:
@@ -189,7 +232,7 @@ def _record(call: Call, name: str) -> Record:
 
 def _model_artifacts(record: Record) -> str:
     """Where the model is, or will be: clients read it before the job has ended."""
-    output = output_uri(record)
+    output = TrainingRequest(record).output
     return record.state.get("model") or f"s3://{output.bucket}/{output.key}model.tar.gz"
 
 
@@ -200,16 +243,18 @@ def _transition(entry: dict[str, Any]) -> Parameters:
     return {"Status": entry["Status"], "StatusMessage": entry["StatusMessage"], **times}
 
 
-def _times(state: dict[str, Any]) -> Parameters:
-    started, ended = state.get("training_started_at"), state.get("training_ended_at")
+def _times(call: Call, record: Record) -> Parameters:
+    attempts = attempts_of(record.state)
+    started = next((one.started_at for one in attempts if one.started_at is not None), None)
     if started is None:
         return {}
     result: Parameters = {"TrainingStartTime": when(started)}
-    if ended is not None and "ended_at" in state:
-        seconds = max(1, round(ended - started))
-        result["TrainingEndTime"] = when(state["ended_at"])
+    if "ended_at" in record.state:
+        seconds = max(1, round(sum(one.seconds for one in attempts)))
+        ratio = call.backends.settings.spot_price_ratio if TrainingRequest(record).is_spot else 1.0
+        result["TrainingEndTime"] = when(record.state["ended_at"])
         result["TrainingTimeInSeconds"] = seconds
-        result["BillableTimeInSeconds"] = seconds
+        result["BillableTimeInSeconds"] = max(1, math.ceil(seconds * ratio))
     return result
 
 

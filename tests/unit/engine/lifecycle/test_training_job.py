@@ -339,7 +339,6 @@ def test_what_the_service_refuses_is_refused(
     [
         {"InputDataConfig": [channel("a", "s3://data/x", InputMode="Pipe")]},
         {"InputDataConfig": [channel("a", "s3://data/x", source={"S3DataType": "ManifestFile"})]},
-        {"CheckpointConfig": {"S3Uri": "s3://data/checkpoints"}},
     ],
 )
 def test_what_is_not_there_yet_is_named_and_not_pretended(

@@ -1,0 +1,264 @@
+"""The instances of a training job: their folders, their specs, what is staged into them."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intermodal_contract.training_files import TrainingPaths, write_training_input
+from intermodal_engine.drivers.base import (
+    Instance,
+    InstanceSpec,
+    InstanceState,
+    InstanceStatus,
+    Mount,
+    MountMode,
+)
+from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
+from intermodal_engine.lifecycle.staging import ChannelStager
+from intermodal_engine.lifecycle.training_request import DEFAULT_CHECKPOINTS, TrainingRequest
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.log_streams import LogStreams
+
+KIND = "training-job"
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One run of a job's instances. A job has more than one only if it was interrupted.
+
+    Attributes:
+        number: from 0.
+        began_at: epoch seconds; part of its log streams' names.
+        gpus: for each host the GPUs that are its alone.
+        mounts: for each host what is mounted; None until it is staged.
+        started_at: epoch seconds of the instances' start.
+        ended_at: epoch seconds of their end.
+    """
+
+    number: int
+    began_at: float
+    gpus: dict[str, list[int]] = field(default_factory=dict)
+    mounts: dict[str, list[dict[str, str]]] | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long it trained."""
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.started_at
+
+
+def attempts_of(state: Mapping[str, Any]) -> list[Attempt]:
+    """The attempts in a job's state, in order."""
+    return [Attempt(**one) for one in state["attempts"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance of an attempt.
+
+    Attributes:
+        host: its host name.
+        instance: what runs.
+        status: how it is.
+    """
+
+    host: str
+    instance: Instance
+    status: InstanceStatus
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self.status.state is not InstanceState.RUNNING
+
+
+class TrainingInstances:
+    """Makes, finds and ends the instances of training jobs.
+
+    Args:
+        settings: folders and grace times.
+        instances: what runs.
+        stager: brings channels in.
+        checkpoints: keeps checkpoints in S3.
+        log_streams: names the files that get the output.
+        access: variables with which a job's code reaches the engine.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        instances: Instances,
+        stager: ChannelStager,
+        checkpoints: CheckpointKeeper,
+        log_streams: LogStreams,
+        access: EngineAccess,
+    ) -> None:
+        self._settings = settings
+        self._instances = instances
+        self._stager = stager
+        self._checkpoints = checkpoints
+        self._log_streams = log_streams
+        self._access = access
+
+    def check(self, request: TrainingRequest, attempt: Attempt) -> None:
+        """Makes sure that the job could run: image, machine, data.
+
+        Raises:
+            PlanRefusedError: the driver cannot run it.
+            DataMissingError: a channel has no data.
+        """
+        for host in request.hosts:
+            self._instances.check(self._spec(request, attempt, host))
+        self._stager.check(request.channels)
+
+    def stage(self, request: TrainingRequest, attempt: Attempt) -> int:
+        """Makes every instance's `/opt/ml` anew, and sets the attempt's mounts.
+
+        Returns:
+            How many checkpoint files were restored.
+        """
+        restored = 0
+        mounts: dict[str, list[dict[str, str]]] = {}
+        for host in request.hosts:
+            paths = self.paths(request, host)
+            shutil.rmtree(paths.root.parent, ignore_errors=True)
+            channels = [one for one in request.channels if host in request.channel_hosts(one.name)]
+            write_training_input(
+                paths,
+                hyperparameters=request.record.request.get("HyperParameters", {}),
+                channels=channels,
+                resources=request.resources(host),
+                checkpoint=request.record.request.get("CheckpointConfig"),
+            )
+            staged = []
+            for channel in channels:
+                hosts = request.channel_hosts(channel.name)
+                staged.append(self._stager.stage(channel, paths, hosts.index(host), len(hosts)))
+            if request.checkpoints is not None:
+                restored = self._checkpoints.restore(
+                    request.checkpoints[0], self._checkpoint_folder(request, host)
+                )
+            mounts[host] = [_dump(mount) for mount in staged if mount is not None]
+        attempt.mounts = mounts
+        return restored
+
+    def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
+        """Starts an attempt's instances, or finds them."""
+        return [
+            self._member(host, self._instances.ensure(self._spec(request, attempt, host)))
+            for host in request.hosts
+        ]
+
+    def find(self, request: TrainingRequest, attempt: Attempt | None) -> list[Member]:
+        """The instances of an attempt that were ever started."""
+        if attempt is None or attempt.mounts is None:
+            return []
+        found = {
+            host: self._instances.find(self._spec(request, attempt, host)) for host in request.hosts
+        }
+        return [self._member(host, one) for host, one in found.items() if one is not None]
+
+    def stop(self, members: list[Member]) -> bool:
+        """Begins to stop those that run; says whether any did."""
+        running = [member for member in members if not member.has_ended]
+        for member in running:
+            self._instances.stop(member.instance)
+        return bool(running)
+
+    def forget(self, members: list[Member]) -> None:
+        """Drops what is kept in memory of instances that have ended."""
+        for member in members:
+            self._instances.forget(member.instance)
+            self._checkpoints.forget(member.instance.folder)
+
+    def sync_checkpoints(self, request: TrainingRequest) -> int:
+        """Uploads what the scripts have saved since the last look; says how many files."""
+        if request.checkpoints is None:
+            return 0
+        uri, _ = request.checkpoints
+        return sum(
+            self._checkpoints.sync(self._checkpoint_folder(request, host), uri)
+            for host in request.hosts
+        )
+
+    def has_checkpoints(self, request: TrainingRequest) -> bool:
+        """Whether the script has saved anything to resume from."""
+        return request.checkpoints is not None and any(
+            any(self._checkpoint_folder(request, host).glob("**/*")) for host in request.hosts
+        )
+
+    def paths(self, request: TrainingRequest, host: str) -> TrainingPaths:
+        """An instance's `/opt/ml` on the host."""
+        folder = self._settings.instances_folder / KIND / request.record.name / host
+        return TrainingPaths(folder / "ml")
+
+    def log_file(self, request: TrainingRequest, attempt: Attempt, host: str) -> Path:
+        """The file of an instance's log stream; each attempt has streams of its own, as on AWS."""
+        stream = f"{request.record.name}/{host}-{int(attempt.began_at)}"
+        return self._log_streams.path(LOG_GROUP, stream)
+
+    def _member(self, host: str, instance: Instance) -> Member:
+        return Member(host, instance, self._instances.status(instance))
+
+    def _spec(self, request: TrainingRequest, attempt: Attempt, host: str) -> InstanceSpec:
+        record = request.record
+        network = f"{KIND}/{record.name}"
+        paths = self.paths(request, host)
+        return InstanceSpec(
+            instance_id=instance_id(KIND, record.name, host, attempt.number),
+            host=host,
+            hosts=request.hosts,
+            network=network,
+            folder=paths.root.parent,
+            ml=paths.root,
+            image=request.image,
+            command=request.command,
+            environment={
+                **request.environment,
+                **self._access(network, request.role_arn, network),
+                "TRAINING_JOB_NAME": record.name,
+                "TRAINING_JOB_ARN": record.arn,
+            },
+            log=self.log_file(request, attempt, host),
+            mounts=self._mounts(request, attempt, host),
+            gpus=tuple(attempt.gpus.get(host, ())),
+            stop_grace_s=self._settings.stop_grace_s,
+            max_runtime_s=self._runtime_left_s(request, attempt),
+            outbound=not request.is_isolated,
+        )
+
+    def _mounts(self, request: TrainingRequest, attempt: Attempt, host: str) -> tuple[Mount, ...]:
+        if attempt.mounts is None:
+            return ()
+        mounts = [_load(one) for one in attempt.mounts[host]]
+        if request.checkpoints is not None and request.checkpoints[1] != DEFAULT_CHECKPOINTS:
+            folder = self._checkpoint_folder(request, host)
+            mounts.append(Mount(folder, request.checkpoints[1], MountMode.READ_WRITE))
+        return tuple(mounts)
+
+    def _checkpoint_folder(self, request: TrainingRequest, host: str) -> Path:
+        paths = self.paths(request, host)
+        if request.checkpoints is None or request.checkpoints[1] == DEFAULT_CHECKPOINTS:
+            return paths.checkpoints
+        return paths.root.parent / "checkpoints"
+
+    def _runtime_left_s(self, request: TrainingRequest, attempt: Attempt) -> float:
+        """What earlier attempts left of the limit; never nothing, so that a job can say why."""
+        used = sum(one.seconds for one in attempts_of(request.record.state)[: attempt.number])
+        return max(1.0, request.max_runtime_s - used)
+
+
+def _dump(mount: Mount) -> dict[str, str]:
+    return {"source": str(mount.source), "target": mount.target, "mode": mount.mode.value}
+
+
+def _load(mount: Mapping[str, str]) -> Mount:
+    return Mount(Path(mount["source"]), mount["target"], MountMode(mount["mode"]))
