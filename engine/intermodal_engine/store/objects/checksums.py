@@ -8,7 +8,7 @@ import base64
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Protocol
 
@@ -51,6 +51,12 @@ def new_digest(algorithm: str) -> Digest:
     if algorithm in _HASHES:
         return hashlib.new(_HASHES[algorithm], usedforsecurity=False)
     return _Crc(_POLYNOMIALS[algorithm])
+
+
+def table_digest(algorithm: str) -> Digest:
+    """The same of a CRC, by the table in Python even where a C function is at hand."""
+    polynomial = _POLYNOMIALS[algorithm]
+    return _Crc(replace(polynomial, c_functions=()))
 
 
 def encode(digest: bytes) -> str:

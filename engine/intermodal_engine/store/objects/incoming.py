@@ -1,6 +1,6 @@
 """Bytes on their way to the disk: hashed and written by a worker thread while the next ones come.
 
-The event loop only collects chunks into batches of about a mebibyte; at most two batches of a body
+The event loop only collects chunks into batches of half a mebibyte; at most two batches of a body
 are in memory. What comes is MD5 (for the ETag) and the checksums that the client asked for.
 """
 
@@ -16,7 +16,7 @@ from intermodal_engine.store.objects import checksums
 from intermodal_engine.store.objects.disk import Disk, errors_of
 from intermodal_engine.store.objects.errors import DigestMismatchError, IncompleteBodyError
 
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 1 << 19
 
 
 def _nothing() -> Mapping[str, str]:

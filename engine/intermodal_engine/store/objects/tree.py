@@ -105,7 +105,7 @@ class Walk:
 
     def _visit(self, key: str, path: str, *, is_folder: bool) -> Found | CommonPrefix | None:
         common = self.common_prefix(key)
-        if is_folder and common is None:
+        if is_folder and (common is None or self.start.startswith(key)):
             self._enter(key, path)
             return None
         found = None if is_folder else self._file(key, path)
