@@ -29,6 +29,7 @@ class Shelf:
     Attributes:
         home: the folder of everything.
         clock: dates objects.
+        database: holds the rows.
         store: the store, open.
     """
 
@@ -36,22 +37,22 @@ class Shelf:
         self.home = home
         self.clock = FakeClock(1_600_000_000.0)
         self._disk = disk
-        self._database: Database
+        self.database: Database
         self.store: ObjectStore
         self.open()
 
     def open(self) -> None:
         """Opens the store as a starting engine does."""
-        self._database = Database(self.home / "state.sqlite")
+        self.database = Database(self.home / "state.sqlite")
         self.store = ObjectStore(
-            self.home / "s3", self.home / "tmp", self._database, self.clock, self._disk
+            self.home / "s3", self.home / "tmp", self.database, self.clock, self._disk
         )
         self.store.recover()
 
     def close(self) -> None:
         """Lets go of threads and of the database."""
         self.store.close()
-        self._database.close()
+        self.database.close()
 
     def reopen(self) -> None:
         """Stops and starts."""

@@ -216,7 +216,7 @@ def status_of(file: Path, root: Path) -> os.stat_result | None:
             if not file.resolve(strict=True).is_relative_to(root):
                 return None
             status = file.stat()
-    except OSError:  # not there, no folder, a name over the file system's limit, links in a circle
+    except (OSError, RuntimeError):  # not there, no folder, a name too long, links in a circle
         return None
     return status if stat.S_ISREG(status.st_mode) else None
 
@@ -233,7 +233,7 @@ def is_real_folder(folder: Path) -> bool:
     """Whether it is a folder and no link leads to it; `folder` is absolute."""
     try:
         return stat.S_ISDIR(folder.lstat().st_mode) and folder.resolve() == folder
-    except OSError:
+    except (OSError, RuntimeError):  # pathlib raises the latter for links in a circle
         return False
 
 
