@@ -22,6 +22,7 @@ from intermodal_engine.drivers.base import (
     StartFailedError,
 )
 from tests.helpers.driver_stages import (
+    PRIVATE,
     PROCESS_STAGES,
     Behaviour,
     ProcessStage,
@@ -418,6 +419,46 @@ def test_instances_outlive_an_engine_that_is_killed(stage: ProcessStage, tmp_pat
     stage.ends.wait_for(running.instance_id)
     assert stage.driver.status(running).exit_code == 9
     assert text_of(specs[0].log) == "first\nready\n"
+
+
+STARTING_ENGINE = """
+import sys, threading
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from tests.helpers.driver_stages import Behaviour, process_stage
+stage = process_stage(Path({root!r}), {name!r})
+plan = stage.driver.plan(stage.spec(1, Behaviour(exit_code=4)))
+print("starting", flush=True)
+stage.driver.start(plan, stage.ends)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("name", [PRIVATE, "none"])
+@pytest.mark.parametrize("delay_s", [0.0, 0.004, 0.012])
+def test_an_engine_killed_in_the_middle_of_a_start_leaves_a_clear_state(
+    name: str, delay_s: float, tmp_path: Path
+) -> None:
+    source = STARTING_ENGINE.format(
+        tests=str(Path(__file__).parents[2]), root=str(tmp_path), name=name
+    )
+    with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        if engine.stdout.readline() != b"starting\n":
+            pytest.skip(f"this machine allows no {name}")
+        threading.Event().wait(delay_s)
+        engine.kill()
+    stage = process_stage(tmp_path, name)
+    assert stage is not None
+    spec = replace(stage.python(2, ""), folder=tmp_path / "instance-1")
+    spec = replace(spec, instance_id="training-job/demo/algo-1/0")
+    adopted = stage.driver.adopt(spec, stage.ends)
+    if adopted is not None:
+        stage.ends.wait_for(spec.instance_id)
+        status = stage.driver.status(adopted)
+        assert status.state is InstanceState.LOST or status.exit_code == 4
+    stage.close()
+    assert processes_with(str(tmp_path)) == []
 
 
 def test_a_supervisor_that_was_never_started_is_settled_as_lost(

@@ -157,7 +157,7 @@ class ProcessStage:
         self.engine_port = engine_port
         self.ends = Ends()
         self.bin = root / "bin"
-        self.bin.mkdir()
+        self.bin.mkdir(exist_ok=True)
         self.process = self._make()
         self.driver: Driver = self.process
 

@@ -95,12 +95,13 @@ class Firewall:
             self._is_ours_current = True
 
     def close(self) -> None:
-        """Takes its own chain away, and the table after the machine's last private network.
+        """Takes its own chain away after this engine's last network, the table after all engines'.
 
-        Another engine that is about to make one puts the table back: it opens after it has made
-        its interfaces.
+        Whoever is about to make a network is safe: they open after they have made interfaces.
         """
         with _locked(), Netlink(NETFILTER) as netlink:
+            if links(self._prefix):
+                return
             present = [chain for chain in chains(netlink) if chain.table == TABLE]
             if any(chain.name == self._chain for chain in present):
                 _batch(netlink, [_message(_DEL_CHAIN, 0, _named(self._chain))])

@@ -96,7 +96,7 @@ class PrivateNetworks:
         self._pruner.submit(self._prune)
 
     def rehearse(self) -> None:
-        """Makes a network and removes it, and with it what an earlier run left.
+        """Makes a network, then begins to remove it and what an earlier run left.
 
         Raises:
             OSError: the kernel refuses.
@@ -104,13 +104,12 @@ class PrivateNetworks:
         subnet = IPv4Network((GATEWAY, 24), strict=False)
         address = str(subnet[_FIRST_HOST])
         network = Network(_REHEARSAL_BLOCK, subnet, {"rehearsal": address}, 0)
-        with self._lock:
-            self._prune()
-            try:
+        try:
+            with self._lock:
                 os.close(self._connect(network, address, with_bridge=True, routes=["0.0.0.0/0"]))
                 self._firewall.open()
-            finally:
-                self._prune()
+        finally:
+            self.prune()
 
     def close(self) -> None:
         """Waits for what is being removed; networks in use stay."""
