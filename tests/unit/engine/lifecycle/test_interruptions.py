@@ -16,11 +16,11 @@ from tests.helpers.lifecycle import World, make_world, training_request
 
 MEMORY = Path("/dev/shm")
 
-SPOT = {
+SPOT: dict[str, Any] = {
     "EnableManagedSpotTraining": True,
     "StoppingCondition": {"MaxRuntimeInSeconds": 500, "MaxWaitTimeInSeconds": 1000},
 }
-KEPT = {"CheckpointConfig": {"S3Uri": "s3://data/ck"}}
+KEPT: dict[str, Any] = {"CheckpointConfig": {"S3Uri": "s3://data/ck"}}
 
 
 def make(tmp_path: Path, **changes: Any) -> World:
