@@ -36,6 +36,13 @@ class FullDisk(Disk):
         super().write(file, offset, data)
 
 
+class Unread(AsyncIterator[bytes]):
+    """A body that nobody may read."""
+
+    async def __anext__(self) -> bytes:
+        raise AssertionError("the body was read")
+
+
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
     with opened_shelf() as shelf:
@@ -141,21 +148,13 @@ def test_a_full_disk_is_named_and_leaves_nothing() -> None:
 
 
 def test_a_body_larger_than_the_disk_is_refused_before_it_is_read(shelf: Shelf) -> None:
-    async def never() -> AsyncIterator[bytes]:
-        pytest.fail("the body was read")
-        yield b""
-
     with pytest.raises(StorageFullError):
-        receive(shelf, never(), Announcement(1 << 60))
+        receive(shelf, Unread(), Announcement(1 << 60))
 
 
 def test_a_missing_bucket_is_named_before_the_body_is_read(shelf: Shelf) -> None:
-    async def never() -> AsyncIterator[bytes]:
-        pytest.fail("the body was read")
-        yield b""
-
     with pytest.raises(NoSuchBucketError):
-        receive(shelf, never(), Announcement(1), bucket="no-such-bucket")
+        receive(shelf, Unread(), Announcement(1), bucket="no-such-bucket")
 
 
 def test_of_writers_that_each_want_to_be_first_one_wins(shelf: Shelf) -> None:
