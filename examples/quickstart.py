@@ -111,7 +111,7 @@ def main() -> int:
         print(f"                {failure}")
     print(f"model.tar.gz    {estimator.model_data}")
     if not arguments.aws:
-        print(f"                {local_path(estimator.model_data)}")
+        print(f"                {local_path(str(estimator.model_data))}")
     print("the endpoint is deleted again")
 
     step("What to try next")

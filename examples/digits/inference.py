@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +18,14 @@ def model_fn(model_dir: str) -> torch.nn.Module:
     return model.eval()
 
 
-def input_fn(body: str | bytes, content_type: str) -> torch.Tensor:
+def input_fn(body: Any, content_type: str) -> torch.Tensor:
     """Rows of 64 brightnesses (0 to 16), as CSV, JSON (both come as text) or NPY (as bytes)."""
     if content_type == "text/csv":
-        rows = np.loadtxt(io.StringIO(str(body)), delimiter=",", ndmin=2)
+        rows = np.loadtxt(io.StringIO(body), delimiter=",", ndmin=2)
     elif content_type == "application/json":
         rows = np.array(json.loads(body))
     elif content_type == "application/x-npy":
-        rows = np.load(io.BytesIO(bytes(body)), allow_pickle=False)
+        rows = np.load(io.BytesIO(body), allow_pickle=False)
     else:
         raise ValueError(
             f"this model takes text/csv, application/json or application/x-npy, not {content_type}"
