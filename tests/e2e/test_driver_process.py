@@ -265,14 +265,14 @@ def test_each_host_of_the_group_reaches_each_other_by_name(
 def test_two_instances_serve_on_the_same_container_port(stage: ProcessStage) -> None:
     stage.program(
         "serve",
-        "import http.server, os, socket\n"
+        "import http.server, os, socketserver\n"
         "class Handler(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
         "        self.send_response(200); self.end_headers()\n"
         "        self.wfile.write(os.environ['NAME'].encode())\n"
         "host = os.environ.get('SAGEMAKER_BIND_TO_HOST', '0.0.0.0')\n"
         "port = int(os.environ.get('SAGEMAKER_BIND_TO_PORT', '8080'))\n"
-        "server = http.server.HTTPServer((host, port), Handler)\n"
+        "server = socketserver.TCPServer((host, port), Handler)\n"
         "print('ready', flush=True); server.serve_forever()\n",
     )
     instances = []

@@ -87,12 +87,18 @@ class InstanceFolder:
 
     def is_alive(self) -> bool:
         """Whether a supervisor lives, or an engine is about to start one."""
-        if not self.alive_file.exists():
+        try:
+            fd = os.open(self.alive_file, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        fd = self.lock_alive()
-        if fd is not None:
+        try:
+            # Shared, so that two who look at the same time do not take each other for it.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
             os.close(fd)
-        return fd is None
+        return False
 
     def write_plan(self, record: PlanRecord) -> int:
         """Writes plan.json (it holds credentials: mode 0600) and returns it open and locked.
