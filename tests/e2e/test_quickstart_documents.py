@@ -1,0 +1,71 @@
+"""The programs in the documentation are run as they are printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine import RunningEngine
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
+
+TRAIN = """
+import os
+import pathlib
+
+
+def model_fn(model_dir):
+    return float(pathlib.Path(model_dir, "weight.txt").read_text())
+
+
+def predict_fn(rows, weight):
+    return rows + weight
+
+
+if __name__ == "__main__":
+    assert pathlib.Path(os.environ["SM_CHANNEL_TRAIN"], "one.csv").read_text() == "1,2,3"
+    pathlib.Path(os.environ["SM_MODEL_DIR"], "weight.txt").write_text("0.5")
+"""
+
+
+def program(page: str) -> str:
+    """The first Python program of a page."""
+    found = re.search(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found.group(1)
+
+
+def run(engine: RunningEngine, code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=engine.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_the_program_on_the_first_screen_trains_deploys_and_predicts(
+    engine: RunningEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/one.csv").write_text("1,2,3")
+    (tmp_path / "train.py").write_text(TRAIN)
+    output = run(engine, program("README.md"), tmp_path)
+    assert re.findall(r"\d\.\d*", output.splitlines()[-1])[:3] == ["0.5", "0.5", "0.5"]
+    endpoints = engine.client("sagemaker").list_endpoints()["Endpoints"]
+    assert [one["EndpointStatus"] for one in endpoints] == ["InService"]
+
+
+def test_the_guides_program_trains_with_boto3_alone(engine: RunningEngine, tmp_path: Path) -> None:
+    # boto3's waiter looks every second, as the guide says.
+    output = run(engine, program("docs/guides/aws-clients.md"), tmp_path)
+    assert "s3://demo/output/demo-1/output/model.tar.gz" in output
+    assert "done" in output.splitlines()
