@@ -74,7 +74,12 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         clock = SystemClock()
         origins = Origins()
         try:
-            driver = make_driver(settings.driver, settings.home / "driver", now=clock.now)
+            driver = make_driver(
+                settings.driver,
+                settings.home / "driver",
+                now=clock.now,
+                engine_port=state.port,
+            )
             access = engine_access(settings, keys, driver, state.port, origins)
             parts = assemble(settings, clock=clock, driver=driver, access=access)
         except (DriverUnavailableError, DatabaseTooNewError) as error:
