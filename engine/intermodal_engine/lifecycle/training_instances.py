@@ -1,20 +1,11 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from intermodal_contract.training_files import TrainingPaths, write_training_input
-from intermodal_engine.drivers.base import (
-    Instance,
-    InstanceSpec,
-    InstanceState,
-    InstanceStatus,
-    Mount,
-    MountMode,
-)
+from intermodal_engine.drivers.base import Instance, InstanceSpec, Mount, MountMode
+from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.staging import ChannelStager
@@ -24,59 +15,6 @@ from intermodal_engine.store.log_streams import LogStreams
 
 KIND = "training-job"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One run of a job's instances. A job has more than one only if it was interrupted.
-
-    Attributes:
-        number: from 0.
-        began_at: epoch seconds; part of its log streams' names.
-        gpus: for each host the GPUs that are its alone.
-        mounts: for each host what is mounted; None until it is staged.
-        started_at: epoch seconds of the instances' start.
-        ended_at: epoch seconds of their end.
-    """
-
-    number: int
-    began_at: float
-    gpus: dict[str, list[int]] = field(default_factory=dict)
-    mounts: dict[str, list[dict[str, str]]] | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """How long it trained."""
-        if self.started_at is None or self.ended_at is None:
-            return 0.0
-        return self.ended_at - self.started_at
-
-
-def attempts_of(state: Mapping[str, Any]) -> list[Attempt]:
-    """The attempts in a job's state, in order."""
-    return [Attempt(**one) for one in state["attempts"]]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One instance of an attempt.
-
-    Attributes:
-        host: its host name.
-        instance: what runs.
-        status: how it is.
-    """
-
-    host: str
-    instance: Instance
-    status: InstanceStatus
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it runs no more."""
-        return self.status.state is not InstanceState.RUNNING
 
 
 class TrainingInstances:
@@ -126,7 +64,6 @@ class TrainingInstances:
             How many checkpoint files were restored.
         """
         restored = 0
-        mounts: dict[str, list[dict[str, str]]] = {}
         for host in request.hosts:
             paths = self.paths(request, host)
             shutil.rmtree(paths.root.parent, ignore_errors=True)
@@ -146,8 +83,7 @@ class TrainingInstances:
                 restored = self._checkpoints.restore(
                     request.checkpoints[0], self._checkpoint_folder(request, host)
                 )
-            mounts[host] = [_dump(mount) for mount in staged if mount is not None]
-        attempt.mounts = mounts
+            attempt.set_mounts(host, [mount for mount in staged if mount is not None])
         return restored
 
     def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
@@ -238,7 +174,7 @@ class TrainingInstances:
     def _mounts(self, request: TrainingRequest, attempt: Attempt, host: str) -> tuple[Mount, ...]:
         if attempt.mounts is None:
             return ()
-        mounts = [_load(one) for one in attempt.mounts[host]]
+        mounts = list(attempt.mounts_of(host))
         if request.checkpoints is not None and request.checkpoints[1] != DEFAULT_CHECKPOINTS:
             folder = self._checkpoint_folder(request, host)
             mounts.append(Mount(folder, request.checkpoints[1], MountMode.READ_WRITE))
@@ -254,11 +190,3 @@ class TrainingInstances:
         """What earlier attempts left of the limit; never nothing, so that a job can say why."""
         used = sum(one.seconds for one in attempts_of(request.record.state)[: attempt.number])
         return max(1.0, request.max_runtime_s - used)
-
-
-def _dump(mount: Mount) -> dict[str, str]:
-    return {"source": str(mount.source), "target": mount.target, "mode": mount.mode.value}
-
-
-def _load(mount: Mapping[str, str]) -> Mount:
-    return Mount(Path(mount["source"]), mount["target"], MountMode(mount["mode"]))

@@ -20,17 +20,12 @@ from intermodal_contract.statuses import (
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.capacity import Capacity, Demand, Grant
+from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
+from intermodal_engine.lifecycle.capacity import Capacity, Demand
 from intermodal_engine.lifecycle.failure import Ending, describe_ending, describe_error, shorten
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.staging import DataMissingError
-from intermodal_engine.lifecycle.training_instances import (
-    KIND,
-    Attempt,
-    Member,
-    TrainingInstances,
-    attempts_of,
-)
+from intermodal_engine.lifecycle.training_instances import KIND, TrainingInstances
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
@@ -158,9 +153,8 @@ class TrainingJobLifecycle:
         for record in self._records.all(KIND, *open_statuses):
             if record.state.get("granted"):
                 attempt = attempts_of(record.state)[-1]
-                gpus = tuple(gpu for own in attempt.gpus.values() for gpu in own)
                 count = len(TrainingRequest(record).hosts)
-                self._capacity.restore((KIND, record.name), count, gpus)
+                self._capacity.restore((KIND, record.name), count, attempt.all_gpus)
             self._queue.wake(KIND, record.name)
 
     def reconcile(self, name: str) -> float | None:
@@ -197,7 +191,7 @@ class TrainingJobLifecycle:
                 message = self._capacity.waits_for(key)
                 self._advance(record, SecondaryStatus.PENDING, message)
             return _deadline(request)
-        attempt.gpus = _share(grant, request.hosts)
+        attempt.share(grant, request.hosts)
         with self._records.edit(KIND, record.name) as draft:
             if draft.status != record.status:
                 return AGAIN
@@ -461,8 +455,3 @@ def _deadline(request: TrainingRequest) -> float | None:
     """When `MaxWaitTimeInSeconds` is over, in epoch seconds."""
     limit = request.max_wait_s
     return None if limit is None else request.record.created_at + limit
-
-
-def _share(grant: Grant, hosts: tuple[str, ...]) -> dict[str, list[int]]:
-    """Deals a job's GPUs out to its hosts, as evenly as they go."""
-    return {host: list(grant.gpus[number :: len(hosts)]) for number, host in enumerate(hosts)}

@@ -4,8 +4,9 @@ import math
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
+from intermodal_engine.lifecycle.attempt import attempts_of
 from intermodal_engine.lifecycle.metrics import compile_definitions
-from intermodal_engine.lifecycle.training_instances import KIND, attempts_of
+from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_job import JobEndedError, secondary_status
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.services.call import Call, Operation, Parameters
