@@ -36,6 +36,7 @@ from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import OnHealth, Router
 from intermodal_engine.services.call import Backends
@@ -157,6 +158,7 @@ def assemble(
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
     )
+    warm_pools = WarmPools(records=records, queue=queue, clock=clock, settings=settings)
     training_jobs = TrainingJobLifecycle(
         records=records,
         instances=TrainingInstances(
@@ -166,10 +168,12 @@ def assemble(
             checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
             log_streams=log_streams,
             access=access,
+            cache=warm_pools.mounts,
         ),
         uploader=ArtifactUploader(objects, settings.artifacts_folder),
         metrics=TrainingMetrics(MetricPoints(database)),
         capacity=Capacity(settings.max_instances, machine_gpus(), queue.wake),
+        warm_pools=warm_pools,
         queue=queue,
         clock=clock,
         settings=settings,
@@ -192,6 +196,7 @@ def assemble(
         objects=objects,
         log_streams=log_streams,
         training_jobs=training_jobs,
+        warm_pools=warm_pools,
         endpoints=endpoints,
         router=router,
     )

@@ -1,6 +1,7 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from intermodal_contract.training_files import TrainingPaths, write_training_input
@@ -27,6 +28,7 @@ class TrainingInstances:
         checkpoints: keeps checkpoints in S3.
         log_streams: names the files that get the output.
         access: variables with which a job's code reaches the engine.
+        cache: what else an instance sees: the warm pool's cache.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class TrainingInstances:
         checkpoints: CheckpointKeeper,
         log_streams: LogStreams,
         access: EngineAccess,
+        cache: Callable[[TrainingRequest, str], tuple[Mount, ...]],
     ) -> None:
+        self._cache = cache
         self._settings = settings
         self._instances = instances
         self._stager = stager
@@ -178,7 +182,7 @@ class TrainingInstances:
         if request.checkpoints is not None and request.checkpoints[1] != DEFAULT_CHECKPOINTS:
             folder = self._checkpoint_folder(request, host)
             mounts.append(Mount(folder, request.checkpoints[1], MountMode.READ_WRITE))
-        return tuple(mounts)
+        return (*mounts, *self._cache(request, host))
 
     def _checkpoint_folder(self, request: TrainingRequest, host: str) -> Path:
         paths = self.paths(request, host)

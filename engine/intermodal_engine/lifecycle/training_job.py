@@ -27,6 +27,7 @@ from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.lifecycle.training_instances import KIND, TrainingInstances
 from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStoreError
@@ -55,6 +56,7 @@ class TrainingJobLifecycle:
         uploader: takes their output.
         metrics: reads their logs.
         capacity: says which of them may run now.
+        warm_pools: keeps what completed jobs leave to the next.
         queue: calls `reconcile`.
         clock: stamps transitions.
         settings: times.
@@ -68,6 +70,7 @@ class TrainingJobLifecycle:
         uploader: ArtifactUploader,
         metrics: TrainingMetrics,
         capacity: Capacity,
+        warm_pools: WarmPools,
         queue: WorkQueue,
         clock: Clock,
         settings: Settings,
@@ -77,6 +80,7 @@ class TrainingJobLifecycle:
         self._uploader = uploader
         self._metrics = metrics
         self._capacity = capacity
+        self._warm_pools = warm_pools
         self._queue = queue
         self._clock = clock
         self._settings = settings
@@ -149,6 +153,7 @@ class TrainingJobLifecycle:
 
     def recover(self) -> None:
         """Looks at every job that had not ended when the engine did."""
+        self._warm_pools.recover()
         open_statuses = (TrainingJobStatus.IN_PROGRESS, TrainingJobStatus.STOPPING)
         for record in self._records.all(KIND, *open_statuses):
             if record.state.get("granted"):
@@ -379,6 +384,10 @@ class TrainingJobLifecycle:
                 draft.state["failure_reason"] = shorten(reason)
             self._move(draft, ending)
             _set_status(draft, _PRIMARY[ending])
+            if ending is SecondaryStatus.COMPLETED:
+                self._warm_pools.keep(draft)
+        if ending is not SecondaryStatus.COMPLETED:
+            self._warm_pools.drop(record.name)
         self._capacity.release((KIND, record.name))
 
     def _describe(self, request: TrainingRequest, attempt: Attempt, bad: list[Member]) -> str:

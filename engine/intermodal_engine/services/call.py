@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from intermodal_engine.clock import Clock
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+    from intermodal_engine.lifecycle.warm_pools import WarmPools
     from intermodal_engine.router.router import Router
     from intermodal_engine.settings import Settings
     from intermodal_engine.store.log_streams import LogStreams
@@ -25,6 +26,7 @@ class Backends:
     objects: "ObjectStore"
     log_streams: "LogStreams"
     training_jobs: "TrainingJobLifecycle"
+    warm_pools: "WarmPools"
     endpoints: "EndpointLifecycle"
     router: "Router"
 

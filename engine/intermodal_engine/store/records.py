@@ -95,6 +95,7 @@ class Query:
         descending: newest, or last, first.
         limit: page size.
         token: the previous page's token.
+        state_equals: dotted paths into the state, and the text that must be there.
     """
 
     name_contains: str | None = None
@@ -107,6 +108,7 @@ class Query:
     descending: bool = True
     limit: int = 10
     token: str | None = None
+    state_equals: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,12 @@ def _conditions(query: Query) -> tuple[list[str], list[Any]]:
         ("modified_at < ?", query.modified_before),
     ]
     wanted = [(condition, value) for condition, value in candidates if value is not None]
-    return [condition for condition, _ in wanted], [value for _, value in wanted]
+    conditions = [condition for condition, _ in wanted]
+    values: list[Any] = [value for _, value in wanted]
+    for path, value in query.state_equals.items():
+        conditions.append("json_extract(state, ?) = ?")
+        values += [f"$.{path}", value]
+    return conditions, values
 
 
 def _read_token(token: str) -> list[Any]:

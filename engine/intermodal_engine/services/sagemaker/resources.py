@@ -54,6 +54,7 @@ def list_page(
     parameters: Parameters,
     member: str,
     summary: Callable[[Record], Parameters],
+    state_equals: Mapping[str, str] | None = None,
 ) -> Parameters:
     """Answers a List operation in the service's common form.
 
@@ -64,6 +65,7 @@ def list_page(
             SortOrder, MaxResults, NextToken.
         member: name of the list in the answer.
         summary: makes one entry.
+        state_equals: further filters: dotted path in a record's state, and its value.
     """
     query = Query(
         name_contains=parameters.get("NameContains"),
@@ -76,6 +78,7 @@ def list_page(
         descending=parameters.get("SortOrder", "Descending") == "Descending",
         limit=parameters.get("MaxResults", 10),
         token=parameters.get("NextToken"),
+        state_equals=state_equals or {},
     )
     try:
         page = call.backends.records.page(kind, query)

@@ -9,6 +9,7 @@ from intermodal_engine.lifecycle.metrics import compile_definitions
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_job import JobEndedError, secondary_status
 from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.lifecycle.warm_pools import NoWarmPoolError, keep_alive_s
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -96,15 +97,35 @@ def describe_training_job(call: Call, parameters: Parameters) -> Parameters:
         result["FinalMetricDataList"] = [
             {**one, "Timestamp": when(one["Timestamp"])} for one in state["final_metrics"]
         ]
+    if keep_alive_s(record) or "warm_pool" in state:
+        result["WarmPoolStatus"] = _warm_pool(record)
     return {**result, **_times(call, record)}
 
 
 def list_training_jobs(call: Call, parameters: Parameters) -> Parameters:
     """Jobs, newest first unless asked otherwise."""
-    for member in ("WarmPoolStatusEquals", "TrainingPlanArnEquals"):
-        if member in parameters:
-            raise not_served(f"`{member}`", "leave it out")
-    return list_page(call, KIND, parameters, "TrainingJobSummaries", _summary)
+    if "TrainingPlanArnEquals" in parameters:
+        raise not_served("`TrainingPlanArnEquals`", "leave it out")
+    pool = parameters.get("WarmPoolStatusEquals")
+    state_equals = {} if pool is None else {"warm_pool.status": pool}
+    return list_page(call, KIND, parameters, "TrainingJobSummaries", _summary, state_equals)
+
+
+def update_training_job(call: Call, parameters: Parameters) -> Parameters:
+    """Changes how long a job's warm pool is kept; nothing else can be changed here."""
+    name = parameters["TrainingJobName"]
+    record = _record(call, name)
+    others = sorted(parameters.keys() - {"TrainingJobName", "ResourceConfig"})
+    if others or "ResourceConfig" not in parameters:
+        what = ", ".join(f"`{other}`" for other in others) or "an update without `ResourceConfig`"
+        raise not_served(what, "only ResourceConfig.KeepAlivePeriodInSeconds can be updated")
+    try:
+        call.backends.warm_pools.set_period(
+            name, parameters["ResourceConfig"]["KeepAlivePeriodInSeconds"]
+        )
+    except NoWarmPoolError as error:
+        raise invalid(f"The training job {name} has no warm pool that could be changed") from error
+    return {"TrainingJobArn": record.arn}
 
 
 def stop_training_job(call: Call, parameters: Parameters) -> Parameters:
@@ -126,6 +147,7 @@ OPERATIONS: dict[str, Operation] = {
     "DescribeTrainingJob": describe_training_job,
     "ListTrainingJobs": list_training_jobs,
     "StopTrainingJob": stop_training_job,
+    "UpdateTrainingJob": update_training_job,
 }
 
 
@@ -237,6 +259,18 @@ def _model_artifacts(record: Record) -> str:
     return record.state.get("model") or f"s3://{output.bucket}/{output.key}model.tar.gz"
 
 
+def _warm_pool(record: Record) -> Parameters:
+    pool = record.state.get("warm_pool")
+    if pool is None:
+        return {"Status": "Terminated" if "ended_at" in record.state else "InUse"}
+    status: Parameters = {"Status": pool["status"]}
+    if "retained_s" in pool:
+        status["ResourceRetainedBillableTimeInSeconds"] = pool["retained_s"]
+    if "reused_by" in pool:
+        status["ReusedByJob"] = pool["reused_by"]
+    return status
+
+
 def _transition(entry: dict[str, Any]) -> Parameters:
     times: Parameters = {
         name: when(entry[name]) for name in ("StartTime", "EndTime") if name in entry
@@ -270,4 +304,6 @@ def _summary(record: Record) -> Parameters:
     }
     if "ended_at" in record.state:
         summary["TrainingEndTime"] = when(record.state["ended_at"])
+    if keep_alive_s(record) or "warm_pool" in record.state:
+        summary["WarmPoolStatus"] = _warm_pool(record)
     return summary
