@@ -87,6 +87,8 @@ class TrainingInstances:
                 restored = self._checkpoints.restore(
                     request.checkpoints[0], self._checkpoint_folder(request, host)
                 )
+            for cache in self._cache(request, host):
+                cache.source.mkdir(parents=True, exist_ok=True)
             attempt.set_mounts(host, [mount for mount in staged if mount is not None])
         return restored
 
