@@ -1,7 +1,8 @@
-"""The status words of training jobs and endpoints, and which may follow which.
+"""The status words of jobs and endpoints, and which may follow which.
 
 AWS pages: API_DescribeTrainingJob (`TrainingJobStatus`, `SecondaryStatus`),
-API_SecondaryStatusTransition (`StatusMessage`), API_DescribeEndpoint (`EndpointStatus`).
+API_SecondaryStatusTransition (`StatusMessage`), API_DescribeProcessingJob (`ProcessingJobStatus`),
+API_DescribeEndpoint (`EndpointStatus`).
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,16 @@ class SecondaryStatus(StrEnum):
     FAILED = "Failed"
 
 
+class ProcessingJobStatus(StrEnum):
+    """What DescribeProcessingJob answers as `ProcessingJobStatus`."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+
 class EndpointStatus(StrEnum):
     """What DescribeEndpoint answers as `EndpointStatus`."""
 
@@ -62,8 +73,8 @@ class EndpointStatus(StrEnum):
     FAILED = "Failed"
 
 
-Status = TrainingJobStatus | SecondaryStatus | EndpointStatus
-_S = TypeVar("_S", TrainingJobStatus, SecondaryStatus, EndpointStatus)
+Status = TrainingJobStatus | SecondaryStatus | ProcessingJobStatus | EndpointStatus
+_S = TypeVar("_S", TrainingJobStatus, SecondaryStatus, ProcessingJobStatus, EndpointStatus)
 
 _T = TrainingJobStatus
 TRAINING_JOB_TRANSITIONS: Mapping[TrainingJobStatus, frozenset[TrainingJobStatus]] = {
@@ -141,6 +152,17 @@ SECONDARY_TRANSITIONS: Mapping[SecondaryStatus, frozenset[SecondaryStatus]] = {
 }
 """Which `SecondaryStatus` may follow which; one that follows itself only brings a new message."""
 
+_P = ProcessingJobStatus
+PROCESSING_JOB_TRANSITIONS: Mapping[ProcessingJobStatus, frozenset[ProcessingJobStatus]] = {
+    _P.IN_PROGRESS: frozenset({_P.COMPLETED, _P.FAILED, _P.STOPPING, _P.STOPPED}),
+    # As with training jobs, a stop may come too late.
+    _P.STOPPING: frozenset({_P.STOPPED, _P.COMPLETED, _P.FAILED}),
+    _P.COMPLETED: frozenset(),
+    _P.FAILED: frozenset(),
+    _P.STOPPED: frozenset(),
+}
+"""Which `ProcessingJobStatus` may follow which."""
+
 _E = EndpointStatus
 ENDPOINT_TRANSITIONS: Mapping[EndpointStatus, frozenset[EndpointStatus]] = {
     _E.CREATING: frozenset({_E.IN_SERVICE, _E.FAILED, _E.DELETING}),
@@ -191,7 +213,12 @@ SECONDARY_MESSAGES: Mapping[SecondaryStatus, str] = {
 """The usual `StatusMessage` of each; clients print it."""
 
 # A tuple: members of two kinds that share a word are equal, and a set would keep one of them.
-_TERMINAL: tuple[Status, ...] = (_T.COMPLETED, _T.FAILED, _T.STOPPED, *sorted(_ENDED), _E.FAILED)
+_TERMINAL: tuple[Status, ...] = (
+    *(_T.COMPLETED, _T.FAILED, _T.STOPPED),
+    *sorted(_ENDED),
+    *(_P.COMPLETED, _P.FAILED, _P.STOPPED),
+    _E.FAILED,
+)
 
 
 def is_terminal(status: Status) -> bool:
@@ -222,4 +249,6 @@ def _successors(status: Status) -> frozenset[str]:
         return frozenset(TRAINING_JOB_TRANSITIONS[status])
     if isinstance(status, SecondaryStatus):
         return frozenset(SECONDARY_TRANSITIONS[status])
+    if isinstance(status, ProcessingJobStatus):
+        return frozenset(PROCESSING_JOB_TRANSITIONS[status])
     return frozenset(ENDPOINT_TRANSITIONS[status])

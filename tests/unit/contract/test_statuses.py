@@ -9,11 +9,13 @@ import pytest
 
 from intermodal_contract.statuses import (
     ENDPOINT_TRANSITIONS,
+    PROCESSING_JOB_TRANSITIONS,
     SECONDARY_MESSAGES,
     SECONDARY_TRANSITIONS,
     TRAINING_JOB_TRANSITIONS,
     EndpointStatus,
     IllegalTransitionError,
+    ProcessingJobStatus,
     SecondaryStatus,
     TrainingJobStatus,
     check_transition,
@@ -23,6 +25,7 @@ from intermodal_contract.statuses import (
 TABLES: list[tuple[str, type[StrEnum], Any]] = [
     ("TrainingJobStatus", TrainingJobStatus, TRAINING_JOB_TRANSITIONS),
     ("SecondaryStatus", SecondaryStatus, SECONDARY_TRANSITIONS),
+    ("ProcessingJobStatus", ProcessingJobStatus, PROCESSING_JOB_TRANSITIONS),
     ("EndpointStatus", EndpointStatus, ENDPOINT_TRANSITIONS),
 ]
 
