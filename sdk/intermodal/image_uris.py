@@ -1,4 +1,7 @@
-"""Which image a framework's version has, among the vendor's deep-learning containers."""
+"""Which image a framework's version has: the vendor's deep-learning containers, and ours.
+
+Which Python the vendor's images have is written here; the catalogue knows it of ours.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
@@ -18,8 +21,6 @@ _PYTHONS: Mapping[str, Mapping[tuple[int, int], str]] = {
         (2, 0): "py310",
         (2, 3): "py311",
         (2, 6): "py312",
-        # From here on there is no image of the vendor's: these are ours.
-        (2, 9): "py311",
     },
     "mxnet": {(1, 4): "py3", (1, 8): "py37", (1, 9): "py38"},
     "tensorflow": {
@@ -79,7 +80,12 @@ def python_of(framework: str, version: str) -> str:
     Raises:
         ValueError: the version is no number, or older than any image.
     """
+    from intermodal_contract.catalogue import releases
+
     numbers = numbers_of(version)[:2]
+    ours = [one for one in releases() if (one.framework, one.version) == (framework, version)]
+    if ours:
+        return ours[0].python_tag
     fitting = [python for first, python in _PYTHONS[framework].items() if first <= numbers]
     if not fitting:
         raise ValueError(

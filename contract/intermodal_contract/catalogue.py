@@ -1,0 +1,170 @@
+"""Which releases of which frameworks intermodal has, and which of them serves another version.
+
+The data are in `catalogue.toml` and `locks/`, so that a new release is a table and a lock file.
+"""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_contract.image import Device, Purpose
+
+FOLDER = Path(__file__).parent
+
+_VERSION = re.compile(r"\d+(?:\.\d+)*")
+
+
+class UnknownFrameworkError(IntermodalError):
+    """The catalogue has no release of that framework."""
+
+
+class InvalidCatalogueError(IntermodalError):
+    """A row of the catalogue is not as it must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release of a framework, and all that is needed to make an environment or an image of it.
+
+    Attributes:
+        framework: as in image names, for example `pytorch`.
+        version: in full, for example `2.13.0`.
+        distribution: what pip calls it.
+        module: what Python calls it.
+        requires: what it needs beside what its own metadata says.
+        pythons: minor versions of Python that it runs on, the images' first, for example `3.11`.
+        devices: what it can compute on.
+        apt: Debian packages with shared libraries that its wheels need and do not bring.
+        unhashed: distributions that the lock pins without hashes, since their builds differ.
+        lock_file: every distribution of its environment at one version, for pip's and uv's
+            `--constraint`: what is not needed is not installed.
+    """
+
+    framework: str
+    version: str
+    distribution: str
+    module: str
+    requires: tuple[str, ...]
+    pythons: tuple[str, ...]
+    devices: tuple[Device, ...]
+    apt: tuple[str, ...]
+    unhashed: tuple[str, ...]
+    lock_file: Path
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """The framework at this version, and what it needs beside its own metadata."""
+        return (f"{self.distribution}=={self.version}", *self.requires)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """`(2, 13, 0)` of `2.13.0`."""
+        return _numbers(self.version)
+
+    @property
+    def python_tag(self) -> str:
+        """The images' Python as a tag has it, for example `py311`."""
+        return "py" + self.pythons[0].replace(".", "")
+
+    def image(self, purpose: Purpose, device: Device) -> str:
+        """Our image's name, for example `intermodal/pytorch-training:2.13.0-cpu-py311`."""
+        tag = f"{self.version}-{device}-{self.python_tag}"
+        return f"intermodal/{self.framework}-{purpose}:{tag}"
+
+
+@cache
+def releases() -> tuple[Release, ...]:
+    """All of them, in the catalogue's order.
+
+    Raises:
+        InvalidCatalogueError: names what is wrong.
+    """
+    return read(FOLDER)
+
+
+def read(folder: Path) -> tuple[Release, ...]:
+    """The catalogue in a folder: `catalogue.toml`, and `locks/`, which need not be there yet.
+
+    Raises:
+        InvalidCatalogueError: names what is wrong.
+    """
+    text = (folder / "catalogue.toml").read_text(encoding="utf-8")
+    found = tuple(_release(row, folder) for row in tomllib.loads(text)["release"])
+    seen: dict[str, tuple[int, ...]] = {}
+    for one in found:
+        if one.numbers <= seen.get(one.framework, ()):
+            raise InvalidCatalogueError(
+                f"`{one.framework}` {one.version} stands after a newer or equal release",
+                hint="oldest first",
+            )
+        seen[one.framework] = one.numbers
+    return found
+
+
+def nearest(framework: str, version: str, among: Sequence[Release] | None = None) -> Release:
+    """The release that serves a version: that one, else the next newer, else the newest.
+
+    `2.13` is served by any `2.13.x`, the newest of them.
+
+    Args:
+        framework: for example `pytorch`.
+        version: for example `2.2.0`.
+        among: the catalogue, unless it is another.
+
+    Raises:
+        UnknownFrameworkError: there is no release of that framework.
+    """
+    all_releases = releases() if among is None else among
+    fitting = [one for one in all_releases if one.framework == framework]
+    if not fitting:
+        known = ", ".join(sorted({one.framework for one in all_releases}))
+        raise UnknownFrameworkError(
+            f"intermodal has no release of {framework}", hint=f"it has {known}"
+        )
+    asked = _numbers(version)
+    same = [one for one in fitting if one.numbers[: len(asked)] == asked]
+    newer = [one for one in fitting if one.numbers > asked]
+    return (same[-1:] or newer[:1] or fitting[-1:])[0]
+
+
+def served_versions(release: Release, among: Sequence[Release] | None = None) -> str:
+    """Which versions in the vendor's image names a release stands in for, in words."""
+    own = [
+        one
+        for one in (releases() if among is None else among)
+        if one.framework == release.framework
+    ]
+    at = own.index(release)
+    if len(own) == 1:
+        return "every version"
+    if at == 0:
+        return f"up to {release.version}"
+    above = f"above {own[at - 1].version}"
+    return above if at == len(own) - 1 else f"{above}, up to {release.version}"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = _VERSION.match(version)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def _release(row: dict[str, object], folder: Path) -> Release:
+    lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
+    lock_file = folder / "locks" / f"{row.get('framework')}-{row.get('version')}.txt"
+    try:
+        release = Release(**{**row, **lists}, lock_file=lock_file)  # type: ignore[arg-type] # checked by the dataclass's names and the tests
+    except TypeError as error:
+        raise InvalidCatalogueError(
+            f"the catalogue's row {row.get('framework')} {row.get('version')}: {error}",
+            hint=f"see the top of {folder / 'catalogue.toml'}",
+        ) from error
+    if not _VERSION.fullmatch(release.version) or not release.pythons:
+        raise InvalidCatalogueError(
+            f"the catalogue's row {release.framework} {release.version} needs a whole version and "
+            "at least one Python"
+        )
+    return release
