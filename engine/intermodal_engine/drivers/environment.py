@@ -1,38 +1,33 @@
 """Which Python environment stands in for an image, and what a job's environment variables are.
 
-The process driver has no images: an image's name selects an interpreter on this machine. Today that
-is the engine's own, if it holds what the image promises; `resolve` is the one place to choose
-another.
+The process driver has no images: an image's name selects a release of the catalogue, and that an
+environment: the engine's own interpreter if it holds what the release asks for, else one that is
+made for it (environment_build.py).
 """
 
-import importlib.metadata
-import importlib.util
+import logging
 import os
+import platform
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+from intermodal_contract.catalogue import Release, UnknownFrameworkError, nearest, releases
 from intermodal_contract.image import FrameworkImage, InvalidImageUriError, framework_image
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
+from intermodal_engine.drivers.environment_build import BuiltEnvironment, Recipe, Say
+from intermodal_engine.drivers.environment_sources import own_packages
+
+logger = logging.getLogger(__name__)
 
 _PLAIN_PYTHON = re.compile(r"(?:.+/)?intermodal[/-]python(?:-[-.\w]+)?(?::[-.\w]+)?")
-_DISTRIBUTIONS: Mapping[str, tuple[str, str]] = {
-    "pytorch": ("torch", "torch"),
-    "mxnet": ("mxnet", "mxnet"),
-    "tensorflow": ("tensorflow", "tensorflow"),
-}
-"""Framework to the distribution that is it, and the module that it is imported as."""
-_PROGRAMS: Mapping[str, tuple[str, str]] = {
-    "training": ("train", "intermodal[training]"),
-    "inference": ("serve", "intermodal[serving]"),
-}
-"""Purpose to the program that such an image starts, and what brings it."""
-_KNOWN = (
-    "known are `…/pytorch-training:VERSION-cpu-pyNNN` and `…/pytorch-inference:…`, the vendor's "
-    "or `intermodal/…`, likewise mxnet and tensorflow, and `intermodal/python` for plain Python"
-)
+_PROGRAMS: Mapping[str, str] = {"training": "train", "inference": "serve"}
+"""Purpose to the program that such an image starts."""
+_REQUIREMENT = re.compile(r"([-.\w]+)(==|>=)([\d.]+)")
 
 _PASSED_EXACTLY = frozenset(
     {
@@ -72,31 +67,102 @@ class Environment:
         python: the interpreter.
         path_entries: folders that come first on the job's PATH.
         notes: what a person should know.
+        make: makes it where it is not there yet, and marks its use; None: it is always there.
     """
 
     python: Path
     path_entries: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    make: Callable[[Say], None] | None = None
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Has it there for an instance, whose log tells how that goes. May take minutes.
+
+        Raises:
+            StartFailedError: it cannot be had; the message says why and what would help.
+        """
+        if self.make is not None:
+            self.make(lambda line: _say(spec, line))
 
 
-def resolve(image: str) -> Environment:
-    """Finds what stands in for an image.
+class Environments:
+    """Finds what stands in for images.
 
-    Raises:
-        PlanRefusedError: nothing here can; the message says what would help.
+    Args:
+        folder: where environments are made.
+        catalogue: the releases that there are.
+        own: arguments for `uv pip install` that bring our programs; None finds them out.
     """
-    try:
-        framework = framework_image(image)
-    except InvalidImageUriError as error:
-        raise PlanRefusedError(str(error)) from error
-    if framework is not None:
-        return _framework_environment(image, framework)
-    if _PLAIN_PYTHON.fullmatch(image):
-        return _current_environment(f"`{image}` runs on {sys.executable}")
-    raise PlanRefusedError(
-        f"the process driver does not know the image `{image}`; {_KNOWN}\n"
-        "hint: name one of these, or run it as a container with `--driver docker`"
-    )
+
+    def __init__(
+        self,
+        folder: Path,
+        catalogue: tuple[Release, ...] | None = None,
+        own: tuple[str, ...] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._catalogue = catalogue
+        self._own = own
+
+    def resolve(self, image: str) -> Environment:
+        """Finds what stands in for an image, without any effect.
+
+        Raises:
+            PlanRefusedError: nothing here can; the message says what would help.
+        """
+        try:
+            framework = framework_image(image)
+        except InvalidImageUriError as error:
+            raise PlanRefusedError(str(error)) from error
+        if framework is not None:
+            return self._framework_environment(image, framework)
+        if _PLAIN_PYTHON.fullmatch(image):
+            return _current_environment(f"`{image}` runs on {sys.executable}")
+        raise PlanRefusedError(
+            f"the process driver does not know the image `{image}`; {self._known()}\n"
+            "hint: name one of these, or run it as a container with `--driver docker`"
+        )
+
+    def _framework_environment(self, image: str, framework: FrameworkImage) -> Environment:
+        try:
+            release = nearest(framework.framework, framework.version, self._releases)
+        except UnknownFrameworkError as error:
+            raise PlanRefusedError(
+                f"the image `{image}` cannot run here: {error.message}; {self._known()}\n"
+                "hint: run it as a container with `--driver docker`"
+            ) from error
+        installed = _installed(release.distribution)
+        is_asked_for = installed is not None and _matches(installed, framework.version)
+        has_program = (_scripts() / _PROGRAMS[framework.purpose]).exists()
+        if has_program and (is_asked_for or all(map(_is_satisfied, release.requirements))):
+            what = f"{release.distribution} {installed}"
+            if is_asked_for:
+                return _current_environment(f"`{image}` runs on {sys.executable} with {what}")
+            return _current_environment(_asked_for(framework, what))
+        return self._built_environment(image, framework, release)
+
+    def _built_environment(
+        self, image: str, framework: FrameworkImage, release: Release
+    ) -> Environment:
+        recipe = Recipe(release, *_python_for(release), own=self._own or own_packages())
+        built = BuiltEnvironment(self._folder, recipe, recipe.name)
+        what = f"{release.distribution} {release.version} in {built.folder}"
+        is_asked_for = _matches(release.version, framework.version)
+        note = f"`{image}` runs on {what}" if is_asked_for else _asked_for(framework, what)
+        scripts = built.folder / "bin"
+        return Environment(scripts / "python", (scripts,), (note,), built.make)
+
+    @property
+    def _releases(self) -> tuple[Release, ...]:
+        return releases() if self._catalogue is None else self._catalogue
+
+    def _known(self) -> str:
+        frameworks = " and ".join(sorted({one.framework for one in self._releases}))
+        return (
+            "known are `…/FRAMEWORK-training:VERSION-cpu-pyNNN` and `…/FRAMEWORK-inference:…`, the "
+            f"vendor's or `intermodal/…`, for {frameworks}, and `intermodal/python` for plain "
+            "Python"
+        )
 
 
 def job_variables(
@@ -128,27 +194,16 @@ def job_variables(
     }
 
 
-def _framework_environment(image: str, framework: FrameworkImage) -> Environment:
-    distribution, module = _DISTRIBUTIONS[framework.framework]
-    if importlib.util.find_spec(module) is None:
-        raise PlanRefusedError(
-            f"the image `{image}` needs {framework.framework}, and {sys.executable} has no "
-            f"`{module}`\n"
-            f"hint: install it beside the engine (`pip install '{_extra(framework.framework)}'`), "
-            "or run the image as a container with `--driver docker`"
-        )
-    program, extra = _PROGRAMS[framework.purpose]
-    if not (_scripts() / program).exists():
-        raise PlanRefusedError(
-            f"the image `{image}` starts the program `{program}`, and {_scripts()} has none\n"
-            f"hint: install it beside the engine (`pip install '{extra}'`)"
-        )
-    version = importlib.metadata.version(distribution)
-    asked = framework.version
-    note = f"`{image}` runs on {sys.executable} with {distribution} {version}"
-    if not _satisfies(version, asked):
-        note = f"asked for {framework.framework} {asked}, runs on {distribution} {version}"
-    return _current_environment(note)
+def _say(spec: InstanceSpec, line: str) -> None:
+    """Tells the instance's log and the engine's."""
+    logger.info("`%s`: %s", spec.instance_id, line)
+    spec.log.parent.mkdir(parents=True, exist_ok=True)
+    with spec.log.open("a") as log:
+        log.write(f"{time.time_ns() // 1_000_000} intermodal: {line}\n")
+
+
+def _asked_for(framework: FrameworkImage, what: str) -> str:
+    return f"asked for {framework.framework} {framework.version}, runs on {what}"
 
 
 def _current_environment(note: str) -> Environment:
@@ -160,12 +215,38 @@ def _scripts() -> Path:
     return Path(sys.executable).parent
 
 
-def _extra(framework: str) -> str:
-    return "intermodal[torch]" if framework == "pytorch" else framework
+def _python_for(release: Release) -> tuple[str, str]:
+    """An interpreter for a release, and its version: the engine's own where that will do."""
+    own = platform.python_version()
+    if own.rpartition(".")[0] in release.pythons:
+        return str(Path(sys.executable).resolve()), own
+    return release.pythons[0], release.pythons[0]
 
 
-def _satisfies(version: str, asked: str) -> bool:
+def _installed(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _is_satisfied(requirement: str) -> bool:
+    """Whether what is installed beside the engine is what a release's requirement asks for."""
+    match = _REQUIREMENT.fullmatch(requirement)
+    installed = _installed(match[1]) if match else None
+    if match is None or installed is None:
+        return False
+    return _matches(installed, match[3]) or (
+        match[2] == ">=" and _numbers(installed) >= _numbers(match[3])
+    )
+
+
+def _matches(version: str, asked: str) -> bool:
     """Whether `2.13.0+cpu` is what `2.13` asks for."""
     have = version.partition("+")[0].split(".")
     want = asked.split(".")
     return have[: len(want)] == want
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])))

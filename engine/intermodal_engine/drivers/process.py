@@ -54,7 +54,7 @@ class ProcessDriver:
         isolation: how much to isolate; None finds out what the kernel allows.
         engine_port: port of the engine on 127.0.0.1, for instances with a network of their own;
             None: they share the host's network.
-        resolve: finds what stands in for an image.
+        resolve: finds what stands in for an image; None: what is made in the driver's own folder.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class ProcessDriver:
         folder: Path,
         isolation: Isolation | None = None,
         engine_port: int | None = None,
-        resolve: Callable[[str], environments.Environment] = environments.resolve,
+        resolve: Callable[[str], environments.Environment] | None = None,
     ) -> None:
         self._folder = folder
         self._forced_isolation = isolation
-        self._resolve = resolve
+        self._resolve = resolve or environments.Environments(folder / "environments").resolve
         self._engine_port = engine_port
         self._watch = ExitWatch()
         self._lock = threading.Lock()
@@ -101,6 +101,7 @@ class ProcessDriver:
         folder = InstanceFolder(spec.folder)
         if folder.read_plan() is not None:
             raise StartFailedError(f"`{spec.instance_id}` was started before; adopt it instead")
+        self._resolve(spec.image).prepare(spec)
         alive_fd = folder.lock_alive()
         if alive_fd is None:
             raise StartFailedError(f"`{spec.instance_id}` is being started by another engine")
