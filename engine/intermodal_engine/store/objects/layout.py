@@ -108,11 +108,10 @@ class Layout:
             KeyTooLongError: the file system cannot hold the path.
             OutsideStoreError: a folder of the path is a symbolic link.
         """
-        folder = self.bucket(bucket)
         made: list[Path] = []
         try:
             with self._shape:
-                target = self._place(folder, key, file, made)
+                target = self._place(self.bucket(bucket), key, file, made)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 raise KeyTooLongError(f"the file system cannot hold the key `{key}`") from error

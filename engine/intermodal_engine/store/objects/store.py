@@ -35,7 +35,8 @@ class ObjectStore:
 
     Args:
         root: folder of the buckets.
-        scratch: folder for temporary files, on the same file system.
+        scratch: folder for temporary files. Where it lies on another file system than the buckets,
+            a hidden folder among the buckets takes its place, since files are renamed into place.
         database: holds the rows.
         clock: dates new objects.
         disk: the durable steps; a test may put its own in between.
@@ -54,6 +55,8 @@ class ObjectStore:
     ) -> None:
         self._disk = disk or Disk()
         self._layout = Layout(root, self._disk)
+        if not _share_a_file_system(scratch, self._layout.root):
+            scratch = self._layout.root / ".scratch"
         self._scratch = scratch / "objects"
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._rows = Rows(database)
@@ -364,6 +367,11 @@ class ObjectStore:
         made_at = self._layout.bucket(bucket).stat().st_ctime
         created_at, region = rows.get(bucket, (made_at, None))
         return BucketInfo(bucket, created_at, region)
+
+
+def _share_a_file_system(first: Path, second: Path) -> bool:
+    first.mkdir(parents=True, exist_ok=True)
+    return first.stat().st_dev == second.stat().st_dev
 
 
 def _behind(entry: Found | CommonPrefix) -> str | None:

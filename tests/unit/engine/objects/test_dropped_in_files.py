@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from intermodal_engine.store.objects import BucketNotEmptyError, NoSuchKeyError
+from intermodal_engine.store.objects import BucketNotEmptyError, NoSuchKeyError, ObjectStore
 from intermodal_engine.store.objects.errors import OutsideStoreError
 from tests.helpers.object_store import BUCKET, Shelf, opened_shelf
 
@@ -162,3 +162,13 @@ def test_a_file_that_has_another_name_is_copied(shelf: Shelf) -> None:
     assert info.path.read_bytes() == b"shared"
     kept = shelf.store.put_file(BUCKET, "kept", other, move=False)
     assert kept.path.read_bytes() == other.read_bytes() == b"changed"
+
+
+def test_buckets_on_a_disk_of_their_own_need_no_scratch_on_it(shelf: Shelf, tmp_path: Path) -> None:
+    if tmp_path.stat().st_dev == shelf.home.stat().st_dev:
+        pytest.skip("needs two file systems")
+    store = ObjectStore(shelf.home / "s3", tmp_path / "scratch", shelf.database, shelf.clock)
+    info = store.put_bytes(BUCKET, "key", b"abc")
+    store.close()
+    assert info.path.read_bytes() == b"abc"
+    assert [bucket.name for bucket in store.buckets()] == [BUCKET]

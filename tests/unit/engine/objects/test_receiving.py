@@ -199,3 +199,15 @@ def test_writers_and_deleters_around_one_folder_never_fail(shelf: Shelf) -> None
     assert failures == []
     assert [info.key for info in shelf.store.iterate(BUCKET)] == [KEY]
     assert [path.name for path in shelf.bucket.iterdir()] == ["folder"]
+
+
+def test_a_bucket_that_is_deleted_while_an_object_comes_is_named(shelf: Shelf) -> None:
+    async def deleting() -> AsyncIterator[bytes]:
+        yield b"abc"
+        shelf.store.delete(BUCKET, KEY)
+        shelf.store.delete_bucket(BUCKET)
+
+    with pytest.raises(NoSuchBucketError):
+        receive(shelf, deleting(), Announcement(3))
+    assert shelf.store.buckets() == []
+    assert shelf.leftovers() == []
