@@ -197,6 +197,7 @@ class TrainingJobLifecycle:
                 self._advance(record, SecondaryStatus.PENDING, message)
             return _deadline(request)
         attempt.share(grant, request.hosts)
+        self._warm_pools.claim(request)
         with self._records.edit(KIND, record.name) as draft:
             if draft.status != record.status:
                 return AGAIN
