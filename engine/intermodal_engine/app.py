@@ -80,6 +80,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
                 settings.home / "driver",
                 now=clock.now,
                 engine_port=state.port,
+                environments=settings.environments_folder,
             )
             access = engine_access(settings, keys, driver, state.port, origins)
             parts = assemble(settings, clock=clock, driver=driver, access=access)
