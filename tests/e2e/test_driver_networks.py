@@ -1,5 +1,6 @@
 """Networks of their own for instances: what reaches what, and that nothing of them stays."""
 
+import errno
 import os
 import socket
 import threading
@@ -268,3 +269,14 @@ def test_a_running_instance_keeps_its_network_over_a_restart(stage: ProcessStage
         assert answer.read() == b"still here"
     stage.driver.stop(instance)
     stage.ends.wait_for(spec.instance_id)
+
+
+def test_an_instance_that_has_gone_is_unreachable_at_once(stage: ProcessStage) -> None:
+    """A connection to it must not leave by the default route and time out."""
+    staying = stage.spec(1, Behaviour(runs_for_s=None))
+    instance = stage.driver.start(stage.driver.plan(staying), stage.ends)
+    stage.wait_until_ready(staying)
+    with pytest.raises(OSError, match=os.strerror(errno.EHOSTUNREACH)):
+        socket.create_connection(("198.18.0.77", 8080), 5)
+    stage.driver.stop(instance)
+    stage.ends.wait_for(staying.instance_id)

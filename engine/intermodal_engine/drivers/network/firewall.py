@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from intermodal_engine.drivers.network.links import links
+from intermodal_engine.drivers.network.links import Links, links
 from intermodal_engine.drivers.network.netlink import (
     ACK,
     APPEND,
@@ -86,6 +86,8 @@ class Firewall:
                 was_off = _FORWARDING.read_text().strip() == "0"
                 _batch(netlink, _shared_table(self._pool, was_off=was_off))
                 _FORWARDING.write_text("1")
+            with Links() as host:
+                host.fence(self._pool)
             if self._chain in present and not self._is_ours_current:
                 # An earlier run of this engine left it, and may have had another port.
                 _batch(netlink, [_message(_DEL_CHAIN, 0, _named(self._chain))])
@@ -108,6 +110,8 @@ class Firewall:
             if not present or links(LINK_PREFIX):
                 return
             _batch(netlink, [_message(_DEL_TABLE, 0, text(1, TABLE))])
+            with Links() as host:
+                host.unfence(self._pool)
             if any(chain.name == "forward-was-off" for chain in present):
                 _FORWARDING.write_text("0")
 

@@ -7,6 +7,8 @@ import struct
 import threading
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from intermodal_engine.drivers.network.netlink import (
     CREATE,
@@ -21,7 +23,7 @@ from intermodal_engine.drivers.network.netlink import (
 from intermodal_engine.drivers.supervision.surroundings import CLONE_NEWNET, Kernel
 
 _NEW_LINK, _DEL_LINK, _GET_LINK = 16, 17, 18
-_NEW_ADDRESS, _NEW_ROUTE, _GET_ROUTE = 20, 24, 26
+_NEW_ADDRESS, _NEW_ROUTE, _DEL_ROUTE, _GET_ROUTE = 20, 24, 25, 26
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE = struct.Struct("=BBBBBBBBI")
@@ -30,7 +32,7 @@ _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_LINK, _RTA_GATEWAY = 1, 4, 5
 _UP = 1
-_MAIN_TABLE, _STATIC, _UNICAST = 254, 4, 1
+_MAIN_TABLE, _STATIC, _UNICAST, _UNREACHABLE = 254, 4, 1, 7
 _LOOPBACK_INDEX = 1
 _USUAL_MTU = 1500
 
@@ -84,6 +86,17 @@ class Links:
     def __init__(self) -> None:
         self._netlink = Netlink(ROUTE)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
         """Closes the socket."""
         self._netlink.close()
@@ -130,11 +143,25 @@ class Links:
             if error.errno != errno.ENODEV:
                 raise
 
+    def fence(self, network: IPv4Network) -> None:
+        """Makes addresses of a network that nobody has fail at once, not travel and time out."""
+        try:
+            self._netlink.request(_NEW_ROUTE, CREATE | EXCLUSIVE, _fence(network))
+        except FileExistsError:
+            return
+
+    def unfence(self, network: IPv4Network) -> None:
+        """Undoes `fence`; harmless if there is none."""
+        try:
+            self._netlink.request(_DEL_ROUTE, 0, _fence(network))
+        except ProcessLookupError:
+            return
+
     def networks(self) -> list[IPv4Network]:
         """Where the host's routes lead, in every routing table, save everywhere."""
         found = []
         for message in self._netlink.dump(_GET_ROUTE, _ROUTE.pack(socket.AF_INET, *[0] * 8)):
-            length = message[1]
+            length = 0 if message[7] == _UNREACHABLE else message[1]
             destination = attributes(message[_ROUTE.size :]).get(_RTA_DESTINATION)
             if destination is not None and length:
                 found.append(IPv4Network((destination, length), strict=False))
@@ -206,6 +233,13 @@ def _add_route(netlink: Netlink, index: int, to: IPv4Network, gateway: IPv4Addre
         body += attribute(_RTA_DESTINATION, to.network_address.packed)
     body += attribute(_RTA_GATEWAY, gateway.packed) + _number(_RTA_LINK, index)
     netlink.request(_NEW_ROUTE, CREATE | EXCLUSIVE, body)
+
+
+def _fence(network: IPv4Network) -> bytes:
+    body = _ROUTE.pack(
+        socket.AF_INET, network.prefixlen, 0, 0, _MAIN_TABLE, _STATIC, 0, _UNREACHABLE, 0
+    )
+    return body + attribute(_RTA_DESTINATION, network.network_address.packed)
 
 
 def _number(kind: int, value: int) -> bytes:
