@@ -194,11 +194,9 @@ class ObjectStore:
         Raises:
             NoSuchBucketError: no such bucket.
         """
-        start: str | None = ""
-        while start is not None:
-            page = self.list(bucket, prefix, start=start)
-            yield from page.objects
-            start = page.next_start
+        walk = Walk(self._layout.bucket(bucket), self._layout.root, prefix)
+        while batch := [entry for entry in islice(walk, _PAGE) if isinstance(entry, Found)]:
+            yield from self._catalogue.describe(bucket, batch)
 
     def folder_view(self, bucket: str, prefix: str) -> Path | None:
         """The folder that shows exactly the objects under `prefix`, under the rest of their keys.
