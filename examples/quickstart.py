@@ -98,6 +98,9 @@ def main() -> int:
     finally:
         predictor.delete_model()
         predictor.delete_endpoint()
+        session.sagemaker_client.get_waiter("endpoint_deleted").wait(
+            EndpointName=predictor.endpoint_name, WaiterConfig={"Delay": 1, "MaxAttempts": 600}
+        )
 
     step("What happened")
     print(f"accuracy        {accuracy:.3f} (at least {WANTED_ACCURACY} wanted)")
