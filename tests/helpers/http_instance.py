@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -59,7 +60,9 @@ class HttpInstance:
         self.closes_silently = False
         self.seen: list[Seen] = []
         self.connections = 0
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._open: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listener.getsockname()[1]
         self._loop = asyncio.new_event_loop()
@@ -98,20 +101,44 @@ class HttpInstance:
         self._loop.run_until_complete(self._serve())
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._connection, sock=self._listener)
+        # Not `asyncio.start_server`: closed while a connection is coming in, it forgets its socket.
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept)
         self._ready.set()
         await self._stop.wait()
-        server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        await self._end_connections()
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            accepted, _ = self._listener.accept()
+            accepted.setblocking(False)
+            task = self._loop.create_task(self._connection(accepted))
+            self._open.add(task)
+            task.add_done_callback(self._open.discard)
+
+    async def _end_connections(self) -> None:
+        """Ends what has begun; what has not begun yet must begin, to have its socket closed."""
+        while True:
+            for writer in self._writers:
+                writer.transport.abort()
+            for task in self._begun:
+                task.cancel()
+            await asyncio.sleep(0)  # the transports close their sockets
+            if not self._open:
+                return
+            await asyncio.wait(self._open)
+
+    async def _connection(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted)
         self.connections += 1
-        self._writers.add(writer)
+        self._writers.append(writer)
+        if self._stop.is_set():
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._begun.add(task)
         try:
             while True:
                 seen = await _read(reader)
@@ -120,7 +147,7 @@ class HttpInstance:
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
         finally:
-            self._writers.discard(writer)
+            self._begun.discard(task)
             writer.close()
 
     async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
