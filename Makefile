@@ -33,6 +33,7 @@ quickstart: $(READY) ## Train on real data, deploy two instances, predict over H
 	mkdir -p "$$INTERMODAL_HOME"; \
 	if ! intermodal status >/dev/null 2>&1; then \
 		trap 'intermodal down >/dev/null 2>&1' EXIT; \
+		trap 'exit 130' INT TERM; \
 		intermodal up --detach --port 0 >/dev/null || exit; \
 	fi; \
 	python examples/quickstart.py
