@@ -33,6 +33,7 @@ from intermodal_engine.lifecycle.fleet import Fleet
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
@@ -165,7 +166,8 @@ def assemble(
         instances=TrainingInstances(
             settings=settings,
             instances=instances,
-            stager=ChannelStager(objects),
+            stager=ChannelStager(objects, settings.file_systems),
+            feeders=Feeders(),
             checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
             log_streams=log_streams,
             access=access,

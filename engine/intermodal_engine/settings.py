@@ -1,7 +1,8 @@
 """What a person can set for one engine, and where its files lie."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_PORT = 8765
@@ -31,6 +32,7 @@ class Settings:
         spot_price_ratio: what spot instances cost, of the full price; `BillableTimeInSeconds` shows
             it. AWS speaks of savings of up to 90 %; 0.3 is usual.
         checkpoint_sync_s: how often checkpoints and metrics of running jobs are looked at.
+        file_systems: local folders that stand for EFS and FSx file systems, by their ids.
     """
 
     home: Path
@@ -45,6 +47,7 @@ class Settings:
     spot_capacity_wait_s: float = 2.0
     spot_price_ratio: float = 0.3
     checkpoint_sync_s: float = 2.0
+    file_systems: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def state_file(self) -> Path:

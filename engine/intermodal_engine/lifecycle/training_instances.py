@@ -9,6 +9,7 @@ from intermodal_engine.drivers.base import Instance, InstanceSpec, Mount, MountM
 from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
+from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_request import DEFAULT_CHECKPOINTS, TrainingRequest
 from intermodal_engine.settings import Settings
@@ -25,6 +26,7 @@ class TrainingInstances:
         settings: folders and grace times.
         instances: what runs.
         stager: brings channels in.
+        feeders: feed the channels that are pipes.
         checkpoints: keeps checkpoints in S3.
         log_streams: names the files that get the output.
         access: variables with which a job's code reaches the engine.
@@ -37,6 +39,7 @@ class TrainingInstances:
         settings: Settings,
         instances: Instances,
         stager: ChannelStager,
+        feeders: Feeders,
         checkpoints: CheckpointKeeper,
         log_streams: LogStreams,
         access: EngineAccess,
@@ -46,6 +49,7 @@ class TrainingInstances:
         self._settings = settings
         self._instances = instances
         self._stager = stager
+        self._feeders = feeders
         self._checkpoints = checkpoints
         self._log_streams = log_streams
         self._access = access
@@ -59,7 +63,7 @@ class TrainingInstances:
         """
         for host in request.hosts:
             self._instances.check(self._spec(request, attempt, host))
-        self._stager.check(request.channels)
+        self._stager.check(request.inputs)
 
     def stage(self, request: TrainingRequest, attempt: Attempt) -> int:
         """Makes every instance's `/opt/ml` anew, and sets the attempt's mounts.
@@ -71,33 +75,45 @@ class TrainingInstances:
         for host in request.hosts:
             paths = self.paths(request, host)
             shutil.rmtree(paths.root.parent, ignore_errors=True)
-            channels = [one for one in request.channels if host in request.channel_hosts(one.name)]
+            inputs = [one for one in request.inputs if host in request.channel_hosts(one.name)]
             write_training_input(
                 paths,
                 hyperparameters=request.record.request.get("HyperParameters", {}),
-                channels=channels,
+                channels=[one.channel for one in inputs],
                 resources=request.resources(host),
                 checkpoint=request.record.request.get("CheckpointConfig"),
             )
-            staged = []
-            for channel in channels:
-                hosts = request.channel_hosts(channel.name)
-                staged.append(self._stager.stage(channel, paths, hosts.index(host), len(hosts)))
+            staged: list[Mount] = []
+            for one in inputs:
+                hosts = request.channel_hosts(one.name)
+                staged += self._stager.stage(one, paths, hosts.index(host), len(hosts))
             if request.checkpoints is not None:
                 restored = self._checkpoints.restore(
                     request.checkpoints[0], self._checkpoint_folder(request, host)
                 )
             for cache in self._cache(request, host):
                 cache.source.mkdir(parents=True, exist_ok=True)
-            attempt.set_mounts(host, [mount for mount in staged if mount is not None])
+            attempt.set_mounts(host, staged)
         return restored
 
     def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
         """Starts an attempt's instances, or finds them."""
-        return [
-            self._member(host, self._instances.ensure(self._spec(request, attempt, host)))
-            for host in request.hosts
-        ]
+        members = []
+        for host in request.hosts:
+            spec = self._spec(request, attempt, host)
+            self._feeders.ensure(spec.folder, spec.log)
+            members.append(self._member(host, self._instances.ensure(spec)))
+        return members
+
+    def feed_failure(self, request: TrainingRequest) -> str | None:
+        """Why a pipe could not be fed to its end, if one could not."""
+        folders = (self.paths(request, host).root.parent for host in request.hosts)
+        return next(filter(None, map(self._feeders.failure, folders)), None)
+
+    def end_feeders(self, request: TrainingRequest) -> None:
+        """Ends what feeds the pipes of instances that run no more, or never did."""
+        for host in request.hosts:
+            self._feeders.end(self.paths(request, host).root.parent)
 
     def find(self, request: TrainingRequest, attempt: Attempt | None) -> list[Member]:
         """The instances of an attempt that were ever started."""

@@ -247,6 +247,12 @@ class TrainingJobLifecycle:
         self._tend(request)
         attempt.ended_at = self._clock.now()
         bad = [member for member in members if member.status.exit_code != 0]
+        broken_feed = self._instances.feed_failure(request)
+        if broken_feed is not None and not stopping:
+            self._instances.forget(members)
+            reason = f"ClientError: Data download failed:{broken_feed}"
+            self._close(record, SecondaryStatus.FAILED, reason, attempt=attempt)
+            return None
         if stopping:
             outcome = record.state.get("ending", SecondaryStatus.STOPPED)
         elif any(member.status.max_runtime_exceeded for member in members):
@@ -372,6 +378,7 @@ class TrainingJobLifecycle:
         model: str | None = None,
     ) -> None:
         request = TrainingRequest(record)
+        self._instances.end_feeders(request)
         final_metrics = self._metrics.close(request)
         with self._records.edit(KIND, record.name) as draft:
             _keep(draft, attempt)

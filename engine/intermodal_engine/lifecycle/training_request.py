@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from intermodal_contract.channel import Channel, S3Uri, parse_s3_uri
+from intermodal_contract.channel import S3Uri, parse_s3_uri
 from intermodal_contract.instance import UnknownInstanceTypeError, instance_type
 from intermodal_contract.training_files import InstanceGroup, ResourceConfig
+from intermodal_engine.lifecycle.staging import Input
 from intermodal_engine.store.records import Record
 
 DEFAULT_CHECKPOINTS = "/opt/ml/checkpoints"
@@ -70,11 +71,11 @@ class TrainingRequest:
         )
 
     @property
-    def channels(self) -> list[Channel]:
+    def inputs(self) -> list[Input]:
         """The input channels, the algorithm's input mode filled in."""
         mode = self.record.request["AlgorithmSpecification"]["TrainingInputMode"]
         return [
-            Channel.from_request(entry, default_input_mode=mode)
+            Input.from_request(entry, default_input_mode=mode)
             for entry in self.record.request.get("InputDataConfig", [])
         ]
 

@@ -1,11 +1,14 @@
 """Training jobs: Create, Describe, List, Stop."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.attempt import attempts_of
 from intermodal_engine.lifecycle.metrics import compile_definitions
+from intermodal_engine.lifecycle.staging import refusal
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_job import JobEndedError, secondary_status
 from intermodal_engine.lifecycle.training_request import TrainingRequest
@@ -47,7 +50,7 @@ _DESCRIBED = (
 
 def create_training_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a training job; it runs as soon as the engine gets to it."""
-    _check(parameters)
+    _check(parameters, call.backends.settings.file_systems)
     _check_limits(call, parameters["ResourceConfig"])
     name = parameters["TrainingJobName"]
     job_arn = arn(call, KIND, name)
@@ -151,7 +154,7 @@ OPERATIONS: dict[str, Operation] = {
 }
 
 
-def _check(parameters: Parameters) -> None:
+def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:
     """Refuses what the service refuses, then what only this engine cannot do."""
     algorithm = parameters["AlgorithmSpecification"]
     if ("TrainingImage" in algorithm) == ("AlgorithmName" in algorithm):
@@ -175,7 +178,9 @@ def _check(parameters: Parameters) -> None:
         raise invalid("Channel names must be unique: found " + ", ".join(sorted(names)))
     for channel in parameters.get("InputDataConfig", []):
         mode = channel.get("InputMode", algorithm["TrainingInputMode"])
-        _check_channel(channel, mode)
+        cause = refusal(channel, mode, file_systems)
+        if cause is not None:
+            raise invalid(cause)
 
 
 def _check_times(parameters: Parameters) -> None:
@@ -221,20 +226,6 @@ def _check_limits(call: Call, resources: dict[str, Any]) -> None:
             f"usage' is {limit} Instances, with current utilization of 0 Instances and a request "
             f"delta of {count} Instances. Start the engine with a larger `--max-instances`.",
         )
-
-
-def _check_channel(channel: dict[str, Any], mode: str) -> None:
-    name = channel["ChannelName"]
-    if mode == "Pipe":
-        raise not_served(f"input mode `Pipe` (channel `{name}`)", "use `File` or `FastFile`")
-    source = channel["DataSource"].get("S3DataSource")
-    if source is None:
-        raise not_served(f"a file system (channel `{name}`)", "use an `S3DataSource`")
-    if source["S3DataType"] != "S3Prefix":
-        raise not_served(f"`{source['S3DataType']}` (channel `{name}`)", "use `S3Prefix`")
-    if channel.get("CompressionType", "None") != "None":
-        raise invalid(f"CompressionType is for input mode `Pipe` only (channel `{name}`)")
-    _check_uri(source["S3Uri"], f"the S3Uri of channel `{name}`")
 
 
 def _check_uri(uri: str, where: str) -> None:

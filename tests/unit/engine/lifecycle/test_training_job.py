@@ -337,8 +337,12 @@ def test_what_the_service_refuses_is_refused(
 @pytest.mark.parametrize(
     "changes",
     [
-        {"InputDataConfig": [channel("a", "s3://data/x", InputMode="Pipe")]},
-        {"InputDataConfig": [channel("a", "s3://data/x", source={"S3DataType": "ManifestFile"})]},
+        {
+            "AlgorithmSpecification": {
+                "AlgorithmName": "xgboost",
+                "TrainingInputMode": "File",
+            }
+        },
     ],
 )
 def test_what_is_not_there_yet_is_named_and_not_pretended(

@@ -1,0 +1,1 @@
+"""Pipe mode: a FIFO an epoch, filled by a small program that outlives the engine."""

@@ -1,0 +1,1 @@
+"""The program that feeds one channel's FIFOs. Standard library only, and little of it."""
