@@ -31,9 +31,12 @@ from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.fleet import Fleet
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
+from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
+from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
@@ -131,6 +134,7 @@ class Parts:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
         self.backends.objects.recover()
         self.backends.training_jobs.recover()
+        self.backends.processing_jobs.recover()
         self.backends.endpoints.recover()
 
     def close(self) -> None:
@@ -160,6 +164,7 @@ def assemble(
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
     )
+    capacity = Capacity(settings.max_instances, machine_gpus(), queue.wake)
     warm_pools = WarmPools(records=records, queue=queue, clock=clock, settings=settings)
     training_jobs = TrainingJobLifecycle(
         records=records,
@@ -175,8 +180,24 @@ def assemble(
         ),
         uploader=ArtifactUploader(objects, settings.artifacts_folder),
         metrics=TrainingMetrics(MetricPoints(database)),
-        capacity=Capacity(settings.max_instances, machine_gpus(), queue.wake),
+        capacity=capacity,
         warm_pools=warm_pools,
+        queue=queue,
+        clock=clock,
+        settings=settings,
+    )
+    processing_jobs = ProcessingJobLifecycle(
+        records=records,
+        instances=ProcessingInstances(
+            settings=settings,
+            members=Members(instances),
+            stager=ChannelStager(objects),
+            keeper=CheckpointKeeper(objects, settings.artifacts_folder),
+            objects=objects,
+            log_streams=log_streams,
+            access=access,
+        ),
+        capacity=capacity,
         queue=queue,
         clock=clock,
         settings=settings,
@@ -199,6 +220,7 @@ def assemble(
         objects=objects,
         log_streams=log_streams,
         training_jobs=training_jobs,
+        processing_jobs=processing_jobs,
         warm_pools=warm_pools,
         endpoints=endpoints,
         router=router,

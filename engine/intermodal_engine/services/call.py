@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intermodal_engine.clock import Clock
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+    from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
     from intermodal_engine.lifecycle.warm_pools import WarmPools
     from intermodal_engine.router.router import Router
@@ -26,6 +27,7 @@ class Backends:
     objects: "ObjectStore"
     log_streams: "LogStreams"
     training_jobs: "TrainingJobLifecycle"
+    processing_jobs: "ProcessingJobLifecycle"
     warm_pools: "WarmPools"
     endpoints: "EndpointLifecycle"
     router: "Router"

@@ -1,0 +1,352 @@
+"""The life of a processing job: from its request to its outputs.
+
+A processing job has no secondary status on the wire; the phase in its record's state says what is
+due. Every phase may be entered again after a crash: staging starts afresh, instances are adopted,
+uploads are repeated. So a restart of the engine is a wake of every open job.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Any
+
+from intermodal_contract.errors import IntermodalError
+from intermodal_contract.processing_files import ExitMessageError
+from intermodal_contract.statuses import ProcessingJobStatus, check_transition, is_terminal
+from intermodal_contract.training_files import TrainingPaths
+from intermodal_engine.clock import Clock
+from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
+from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
+from intermodal_engine.lifecycle.capacity import Capacity, Demand
+from intermodal_engine.lifecycle.failure import (
+    REASON_LIMIT,
+    Ending,
+    describe_ending,
+    describe_error,
+    describe_exit,
+    last_words,
+    shorten,
+)
+from intermodal_engine.lifecycle.members import culprit
+from intermodal_engine.lifecycle.processing_instances import KIND, ProcessingInstances
+from intermodal_engine.lifecycle.processing_request import ProcessingRequest, with_defaults
+from intermodal_engine.lifecycle.staging import DataMissingError
+from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.log_streams import append_lines
+from intermodal_engine.store.objects import ObjectStoreError
+from intermodal_engine.store.records import Draft, Record, Records
+
+AGAIN = 0.0
+"""A phase's answer for: look again at once."""
+
+logger = logging.getLogger(__name__)
+
+
+class ProcessingJobEndedError(Exception):
+    """The job has ended already; the message is its status."""
+
+
+class Phase(StrEnum):
+    """What an open job is doing; not on the wire."""
+
+    WAITING = "Waiting"
+    STAGING = "Staging"
+    RUNNING = "Running"
+    UPLOADING = "Uploading"
+
+
+class ProcessingJobLifecycle:
+    """All processing jobs of one engine.
+
+    Args:
+        records: where jobs are kept.
+        instances: what runs them.
+        capacity: says which of them may run now; training jobs wait in the same line.
+        queue: calls `reconcile`.
+        clock: stamps changes.
+        settings: times.
+    """
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        instances: ProcessingInstances,
+        capacity: Capacity,
+        queue: WorkQueue,
+        clock: Clock,
+        settings: Settings,
+    ) -> None:
+        self._records = records
+        self._instances = instances
+        self._capacity = capacity
+        self._queue = queue
+        self._clock = clock
+        self._settings = settings
+        self._phases: dict[str, Callable[[ProcessingRequest], float | None]] = {
+            Phase.WAITING: self._wait,
+            Phase.STAGING: self._stage,
+            Phase.RUNNING: self._run,
+            Phase.UPLOADING: self._upload,
+        }
+        queue.register(KIND, self.reconcile)
+
+    def create(self, parameters: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:
+        """Accepts a job: from here on it is known and will be run.
+
+        Raises:
+            RecordExistsError: the name is taken.
+        """
+        name = parameters["ProcessingJobName"]
+        record = self._records.insert(
+            KIND,
+            name,
+            arn=arn,
+            request=with_defaults(parameters),
+            status=ProcessingJobStatus.IN_PROGRESS,
+            state={"phase": Phase.WAITING, "attempts": []},
+            tags=tags,
+        )
+        self._queue.wake(KIND, name)
+        return record
+
+    def stop(self, name: str) -> None:
+        """Asks for the job's end; it becomes Stopped when its instances have ended.
+
+        Raises:
+            RecordNotFoundError: no such job.
+            ProcessingJobEndedError: it has ended.
+        """
+        with self._records.edit(KIND, name) as draft:
+            status = ProcessingJobStatus(draft.status)
+            if is_terminal(status):
+                raise ProcessingJobEndedError(status)
+            if status is not ProcessingJobStatus.STOPPING:
+                _set_status(draft, ProcessingJobStatus.STOPPING)
+        self._queue.wake(KIND, name)
+
+    def recover(self) -> None:
+        """Looks at every job that had not ended when the engine did."""
+        open_statuses = (ProcessingJobStatus.IN_PROGRESS, ProcessingJobStatus.STOPPING)
+        for record in self._records.all(KIND, *open_statuses):
+            attempt = _attempt(record)
+            if attempt is not None:
+                count = len(ProcessingRequest(record).hosts)
+                self._capacity.restore((KIND, record.name), count, attempt.all_gpus)
+            self._queue.wake(KIND, record.name)
+
+    def reconcile(self, name: str) -> float | None:
+        """Does whatever is due for one job; returns when to look again."""
+        while True:
+            record = self._records.find(KIND, name)
+            if record is None or is_terminal(ProcessingJobStatus(record.status)):
+                return None
+            request = ProcessingRequest(record)
+            try:
+                if "failing" in record.state:
+                    self._finish_failing(request)
+                    return None
+                look = self._phases[record.state["phase"]](request)
+            except _FAILURES as error:
+                self._begin_failing(request, describe_error(error))
+                return None
+            if look != AGAIN:
+                return look
+
+    # Phases: each does what is due and says when to look again.
+
+    def _wait(self, request: ProcessingRequest) -> float | None:
+        record = request.record
+        if _is_stopping(record):
+            self._close(request, ProcessingJobStatus.STOPPED)
+            return None
+        attempt = Attempt(0, self._clock.now())
+        self._instances.check(request, attempt)
+        demand = Demand(len(request.hosts), request.gpus_wanted, (record.created_at, record.name))
+        grant = self._capacity.take((KIND, record.name), demand)
+        if grant is None:
+            return None  # it is woken when it may fit
+        attempt.share(grant, request.hosts)
+        self._advance(record, Phase.STAGING, attempt)
+        return AGAIN
+
+    def _stage(self, request: ProcessingRequest) -> float | None:
+        attempt = _attempt(request.record)
+        if attempt is None or _is_stopping(request.record):
+            self._close(request, ProcessingJobStatus.STOPPED)
+            return None
+        self._instances.stage(request, attempt)
+        attempt.started_at = self._clock.now()
+        self._advance(request.record, Phase.RUNNING, attempt)
+        return AGAIN
+
+    def _run(self, request: ProcessingRequest) -> float | None:
+        """Starts, watches and, where the job is to stop, ends the instances."""
+        attempt = _attempt(request.record)
+        stopping = _is_stopping(request.record)
+        if stopping or attempt is None:
+            members = self._instances.find(request, attempt)
+        else:
+            members = self._instances.ensure(request, attempt)
+        if attempt is None or not members:
+            self._close(request, ProcessingJobStatus.STOPPED)
+            return None
+        ended = [member for member in members if member.has_ended]
+        if len(ended) < len(members):
+            if stopping or any(member.status.exit_code != 0 for member in ended):
+                self._instances.stop(members)
+            return self._tend(request)
+        return self._conclude(request, attempt, members)
+
+    def _conclude(
+        self, request: ProcessingRequest, attempt: Attempt, members: list[Member]
+    ) -> float:
+        """All instances have ended: decides what becomes of the job."""
+        attempt.ended_at = self._clock.now()
+        bad = [member for member in members if member.status.exit_code != 0]
+        outcome, reason = ProcessingJobStatus.COMPLETED, None
+        if _is_stopping(request.record):
+            outcome = ProcessingJobStatus.STOPPED
+        elif any(member.status.max_runtime_exceeded for member in members):
+            outcome = ProcessingJobStatus.STOPPED
+            self._say_that_it_ran_too_long(request, attempt)
+        elif bad:
+            outcome = ProcessingJobStatus.FAILED
+            reason = self._describe(request, attempt, culprit(bad))
+        self._advance(request.record, Phase.UPLOADING, attempt, outcome=outcome, reason=reason)
+        return AGAIN
+
+    def _upload(self, request: ProcessingRequest) -> None:
+        """Outputs are uploaded however the job ended, as the vendor's own local mode does."""
+        state = request.record.state
+        outcome, reason = ProcessingJobStatus(state["outcome"]), state.get("failure_reason")
+        message = None
+        try:
+            self._instances.upload(request)
+            message = self._instances.exit_message(request)
+        except _FAILURES as error:
+            if outcome is not ProcessingJobStatus.FAILED:
+                raise
+            reason = _with_another(reason, error)
+        self._close(request, outcome, reason, message)
+
+    def _tend(self, request: ProcessingRequest) -> float | None:
+        """What is done again and again while instances run."""
+        if not any(output.is_continuous for output in request.outputs):
+            return None
+        self._instances.upload(request, only_continuous=True)
+        return self._clock.now() + self._settings.checkpoint_sync_s
+
+    # Endings
+
+    def _begin_failing(self, request: ProcessingRequest, reason: str) -> None:
+        """Something the job cannot get over has happened: whatever runs is stopped first."""
+        logger.warning("processing job `%s` fails: %s", request.record.name, reason)
+        with self._records.edit(KIND, request.record.name) as draft:
+            draft.state["failing"] = reason
+        self._finish_failing(ProcessingRequest(self._records.get(KIND, request.record.name)))
+
+    def _finish_failing(self, request: ProcessingRequest) -> None:
+        members = self._instances.find(request, _attempt(request.record))
+        if self._instances.stop(members):
+            return  # what still runs wakes the job when it ends
+        message = None
+        with contextlib.suppress(ExitMessageError):
+            message = self._instances.exit_message(request)
+        reason = request.record.state["failing"]
+        self._close(request, ProcessingJobStatus.FAILED, reason, message)
+
+    def _close(
+        self,
+        request: ProcessingRequest,
+        status: ProcessingJobStatus,
+        reason: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        name = request.record.name
+        with self._records.edit(KIND, name) as draft:
+            draft.state["ended_at"] = self._clock.now()
+            if reason is not None:
+                draft.state["failure_reason"] = shorten(reason)
+            if message is not None:
+                draft.state["exit_message"] = message
+            _set_status(draft, status)
+        self._instances.forget(request, self._instances.find(request, _attempt(request.record)))
+        self._capacity.release((KIND, name))
+
+    def _describe(self, request: ProcessingRequest, attempt: Attempt, member: Member) -> str:
+        """As the service words it, and how the program ended and what it said last."""
+        status = member.status
+        log = self._instances.log_file(request, attempt, member.host)
+        if status.state is InstanceState.LOST or status.out_of_memory:
+            paths = self._instances.paths(request, member.host)
+            return describe_ending(Ending(member.host, status, TrainingPaths(paths.root), log))
+        text = f"{describe_exit(member.host, status)}; {last_words(log)}"
+        return (
+            "AlgorithmError: See job logs for more information: "
+            f"{shorten(text, REASON_LIMIT - 80)}, exit code: {status.exit_code}"
+        )
+
+    def _say_that_it_ran_too_long(self, request: ProcessingRequest, attempt: Attempt) -> None:
+        """The service has no word for it in a job's description."""
+        line = (
+            f"intermodal: stopped, since it ran longer than MaxRuntimeInSeconds "
+            f"({request.max_runtime_s:g})"
+        )
+        for host in request.hosts:
+            log = self._instances.log_file(request, attempt, host)
+            append_lines(log, int(self._clock.now() * 1000), [line])
+
+    def _advance(
+        self,
+        record: Record,
+        phase: Phase,
+        attempt: Attempt,
+        *,
+        outcome: ProcessingJobStatus | None = None,
+        reason: str | None = None,
+    ) -> None:
+        with self._records.edit(KIND, record.name) as draft:
+            draft.state["attempts"] = [asdict(attempt)]
+            draft.state["phase"] = phase
+            if outcome is not None:
+                draft.state["outcome"] = outcome
+            if reason is not None:
+                draft.state["failure_reason"] = reason
+            draft.note("PhaseChanged", phase=phase)
+
+
+_FAILURES = (
+    DataMissingError,
+    IntermodalError,
+    ObjectStoreError,
+    PlanRefusedError,
+    StartFailedError,
+    OSError,
+)
+"""What ends a job as Failed; anything else is a defect of the engine, and tried again."""
+
+
+def _attempt(record: Record) -> Attempt | None:
+    """The job's one run; None before it has its place."""
+    attempts = attempts_of(record.state)
+    return attempts[-1] if attempts else None
+
+
+def _is_stopping(record: Record) -> bool:
+    return record.status == ProcessingJobStatus.STOPPING
+
+
+def _set_status(draft: Draft, status: ProcessingJobStatus) -> None:
+    check_transition(ProcessingJobStatus(draft.status), status)
+    draft.status = status
+    draft.note("StatusChanged", status=status)
+
+
+def _with_another(reason: str | None, error: Exception) -> str:
+    """Two reasons: the first one stays in front, and both fit."""
+    also = shorten(f" (and afterwards: {describe_error(error)})", REASON_LIMIT // 4)
+    return shorten(reason or "", REASON_LIMIT - len(also)) + also
