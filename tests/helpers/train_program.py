@@ -16,7 +16,7 @@ from intermodal_contract.training_files import (
     write_training_input,
 )
 
-COMMAND = [sys.executable, "-m", "intermodal_training.cli"]
+MODULE = "intermodal_training.cli"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class TrainProgram:
     resources: ResourceConfig = field(default_factory=ResourceConfig)
     channels: list[Channel] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
 
     @property
     def paths(self) -> TrainingPaths:
@@ -77,7 +78,7 @@ class TrainProgram:
     def start_prepared(self) -> "subprocess.Popen[str]":
         """Starts with the files as they are."""
         return subprocess.Popen(
-            COMMAND,
+            [self.python, "-m", MODULE],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

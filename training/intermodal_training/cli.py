@@ -8,15 +8,17 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.training_files import TrainingPaths
 from intermodal_training import hosts, report, supervise
 from intermodal_training.environment import script_environment
-from intermodal_training.errors import EntryPointError, TrainError
+from intermodal_training.errors import TrainError
 from intermodal_training.job import read_job
-from intermodal_training.launchers import choose
+from intermodal_training.launchers import Run, choose
 from intermodal_training.launchers.process import make_executable
+from intermodal_training.network import with_interface
 from intermodal_training.user_code import find_entry_point, place_source
 
 
@@ -45,37 +47,31 @@ def _train(paths: TrainingPaths, environment: Mapping[str, str], signals: superv
     launcher = choose(job)
     folder = place_source(job, environment)
     entry_point = find_entry_point(folder, job.entry_point)
+    launcher.check(job, entry_point)
     layer = None
     if entry_point.is_package or (folder / "requirements.txt").is_file():
         from intermodal_training.requirements import install
 
         layer = install(job, entry_point, environment)
     hosts.wait_for_hosts(job.resources.hosts, hosts.wait_seconds(environment))
+    job = replace(job, resources=with_interface(job.resources))
     python_path = [str(folder), *([str(layer)] if layer else [])]
     of_script = script_environment(job, environment, python_path)
     if layer:
         of_script["PATH"] = os.pathsep.join([str(layer / "bin"), of_script.get("PATH", os.defpath)])
     make_executable(entry_point)
-    command = launcher(job, entry_point)
-    try:
-        outcome = supervise.run(command, folder, of_script, signals)
-    except OSError as error:
-        raise EntryPointError(
-            f"`{entry_point.name}` cannot be started: {error.strerror}",
-            hint="does its first line name an interpreter that the image has, without a "
-            "carriage return at its end?",
-        ) from error
-    return _settle(paths, outcome, command)
+    ending = launcher.launch(Run(job, entry_point, of_script, signals))
+    return _settle(paths, ending)
 
 
-def _settle(paths: TrainingPaths, outcome: supervise.Outcome, command: tuple[str, ...]) -> int:
-    if outcome.exit_code == 0:
+def _settle(paths: TrainingPaths, ending: report.Ending) -> int:
+    if ending.exit_code == 0:
         report.write_success(paths)
         return 0
-    text = report.describe(outcome, command)
-    report.write_failure(paths, text)
-    report.say(text.replace("\n", "\n  ") if outcome.signal else text.splitlines()[-1])
-    return outcome.exit_code
+    report.write_failure(paths, ending.failure)
+    told = ending.failure.splitlines()[-1] if ending.is_told else ending.failure
+    report.say(told.replace("\n", "\n  "))
+    return ending.exit_code
 
 
 if __name__ == "__main__":

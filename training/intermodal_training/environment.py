@@ -116,7 +116,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "SM_NETWORK_INTERFACE_NAME",
-        "Network interface between the hosts.",
+        "Network interface between the hosts; one that exists.",
         lambda job: job.resources.network_interface_name,
     ),
     Variable("SM_NUM_CPUS", "CPUs that this container may use.", lambda job: job.machine.cpus),
@@ -186,8 +186,13 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "SM_DISTRIBUTED_CONFIG",
-        "Settings of a distributed launcher of SDK v3; empty without one.",
-        lambda job: {},  # noqa: ARG005 - every value is a function of the job
+        "Settings of a launcher, as SDK v3 names them; the job's own `Environment` gives them.",
+        lambda job: dict(job.distributed),
+    ),
+    Variable(
+        "SM_DISTRIBUTED_DRIVER_DIR",
+        "Where SDK v3 puts its own launchers; empty unless the job came from it.",
+        lambda job: str(job.paths.channel("sm_drivers") / "distributed_drivers"),
     ),
     Variable(
         "SM_LOG_LEVEL",
@@ -209,6 +214,16 @@ TORCH_VARIABLES: tuple[Variable, ...] = (
     Variable(
         "NCCL_SOCKET_IFNAME",
         "Network interface for NCCL.",
+        lambda job: job.resources.network_interface_name,
+    ),
+    Variable(
+        "GLOO_SOCKET_IFNAME",
+        "Network interface for gloo.",
+        lambda job: job.resources.network_interface_name,
+    ),
+    Variable(
+        "TP_SOCKET_IFNAME",
+        "Network interface for TensorPipe (RPC).",
         lambda job: job.resources.network_interface_name,
     ),
     Variable("NCCL_IB_DISABLE", "NCCL does not look for InfiniBand.", lambda _: 1),

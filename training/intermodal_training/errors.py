@@ -7,6 +7,7 @@ IntermodalError
     ├── RequirementsError       pip could not install what the source asks for
     ├── HostsError              other hosts of the job cannot be found
     ├── NotServedError          the job asks for a launcher that is not there
+    ├── DistributionError       the job asks for a launcher in a way that it cannot serve
     └── StoppedBeforeStartError the service stopped the job before the script started
 """
 
@@ -39,6 +40,10 @@ class HostsError(TrainError):
 
 class NotServedError(TrainError):
     """The job asks for a launcher that is not there."""
+
+
+class DistributionError(TrainError):
+    """The job asks for a launcher in a way that it cannot serve."""
 
 
 class StoppedBeforeStartError(TrainError):

@@ -1,9 +1,10 @@
 """What `train` knows about the job: everything that the contract says, read once."""
 
+import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from intermodal_contract.training_files import (
     read_resource_config,
 )
 from intermodal_training import hyperparameters
-from intermodal_training.errors import EntryPointError
+from intermodal_training.errors import DistributionError, EntryPointError
 from intermodal_training.hyperparameters import Hyperparameters
 
 DEFAULT_MASTER_PORT = 7777
+DISTRIBUTED_CONFIG = "SM_DISTRIBUTED_CONFIG"
+DISTRIBUTED_SETTINGS = frozenset({"process_count_per_node", "mpi_additional_options"})
+"""Keys of that JSON object."""
 DEFAULT_LOG_LEVEL = 20
 TRAINING_MODULE = "SAGEMAKER_TRAINING_MODULE"
 
@@ -59,6 +63,8 @@ class Job:
         log_level: as Python's `logging` numbers them.
         framework_module: `SAGEMAKER_TRAINING_MODULE` of the image.
         master_port: port of the first host for rendezvous.
+        has_own_port: whether the platform gave the job that port, because others may be taken.
+        distributed: settings of SDK v3's launchers, as `SM_DISTRIBUTED_CONFIG` gives them.
         has_torch: whether the image holds PyTorch.
     """
 
@@ -74,6 +80,8 @@ class Job:
     log_level: int = DEFAULT_LOG_LEVEL
     framework_module: str | None = None
     master_port: int = DEFAULT_MASTER_PORT
+    has_own_port: bool = False
+    distributed: Mapping[str, Any] = field(default_factory=dict)
     has_torch: bool = False
 
     @property
@@ -125,8 +133,29 @@ def read_job(paths: TrainingPaths, environment: Mapping[str, str]) -> Job:
         master_port=_number(
             environment.get(env.MASTER_PORT), f"`{env.MASTER_PORT}`", DEFAULT_MASTER_PORT
         ),
-        has_torch=_is_installed("torch"),
+        has_own_port=bool(environment.get(env.MASTER_PORT)),
+        distributed=_distributed(environment.get(DISTRIBUTED_CONFIG)),
+        has_torch=is_installed("torch"),
     )
+
+
+def _distributed(text: str | None) -> Mapping[str, Any]:
+    if not text:
+        return {}
+    try:
+        settings = json.loads(text)
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise IntermodalError(f"`{DISTRIBUTED_CONFIG}` is `{text}`, which is no JSON object")
+    for name in settings:
+        if name not in DISTRIBUTED_SETTINGS:
+            known = ", ".join(f"`{one}`" for one in sorted(DISTRIBUTED_SETTINGS))
+            raise DistributionError(
+                f"`{DISTRIBUTED_CONFIG}` has the key `{name}`, which no launcher knows",
+                hint=f"there are {known}",
+            )
+    return settings
 
 
 def _number(value: Any, what: str, default: int) -> int:
@@ -136,7 +165,7 @@ def _number(value: Any, what: str, default: int) -> int:
         raise IntermodalError(f"{what} is `{value}`, which is no number") from None
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
     """Whether a top-level module is there, without importing it or the import system's finders."""
     import sys
 

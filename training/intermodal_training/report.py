@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import PurePath
 
 from intermodal_contract.training_files import FAILURE_LIMIT, TrainingPaths
@@ -19,6 +20,11 @@ _TRACEBACK = re.compile(r"^[ |+]*(?:Exception Group )?Traceback \(most recent ca
 _EXCEPTION = re.compile(
     r"^(?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning|Group)\b(?::|$| \()"
 )
+_RANK_PREFIX = re.compile(r"^\[rank\d+\]: ?")
+"""What torch puts before each line of a rank's traceback."""
+_GOODBYE = re.compile(r"^(?:\[rank\d+\]:)?(?:\[[WEIF]\d{4} |-{20,}$)")
+"""What torch's logger and Open MPI's boxes begin with."""
+_RUNNER = re.compile(r'^\s+File "(?:<frozen runpy>|.*/runpy\.py)", line ')
 _EXCEPTION_LIMIT = 500
 _COMMAND_LIMIT = 200
 _LAST_LINES = 12
@@ -60,10 +66,39 @@ def write_failure(paths: TrainingPaths, text: str) -> None:
         say(f"`{path}` cannot be written: {error.strerror}")
 
 
-def describe(outcome: Outcome, command: Sequence[str]) -> str:
-    """The text of the failure file, at most 1024 characters."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run of the user's code ended, for whoever started the job.
+
+    Attributes:
+        exit_code: of the user's code; `train` ends with it.
+        failure: text for the failure file; empty where the exit code is 0.
+        is_told: whether the log says why already: nothing of the user's was killed.
+    """
+
+    exit_code: int
+    failure: str = ""
+    is_told: bool = True
+
+
+def ending_of(outcome: Outcome, command: Sequence[str], of: str | None = None) -> Ending:
+    """The ending of a run of one program. Arguments as for `describe`."""
+    if outcome.exit_code == 0:
+        return Ending(0)
+    return Ending(outcome.exit_code, describe(outcome, command, of), is_told=not outcome.signal)
+
+
+def describe(outcome: Outcome, command: Sequence[str], of: str | None = None) -> str:
+    """The text of the failure file, at most 1024 characters.
+
+    Args:
+        outcome: how the program ended.
+        command: what ran.
+        of: which of the job's processes it was, for example `rank 1 on algo-2`; None: the only one.
+    """
     shown = shlex.join([PurePath(command[0]).name, *command[1:]])
-    end = f"{_ending(outcome)}, command `{_short(shown, _COMMAND_LIMIT)}`"
+    whose = f" of {of}" if of else ""
+    end = f"{_ending(outcome)}{whose}, command `{_short(shown, _COMMAND_LIMIT)}`"
     # A killed program could not say why it ended; what it said before comes after.
     if outcome.signal or outcome.out_of_memory:
         head = _killed(outcome)
@@ -98,18 +133,29 @@ def find_exception(error_tail: str) -> Raised | None:
     Returns:
         The last one, or None if stderr does not end with one.
     """
-    lines = [line.rstrip() for line in error_tail.splitlines()]
+    lines = [_RANK_PREFIX.sub("", line.rstrip()) for line in error_tail.splitlines()]
     start = next((i for i in reversed(range(len(lines))) if _TRACEBACK.match(lines[i])), None)
     if start is None:
         return _syntax_error(lines)
     first = start + 1
     while first < len(lines) and (lines[first].startswith((" ", "\t")) or not lines[first]):
         first += 1
-    message = lines[first : first + _MAX_MESSAGE_LINES]
+    message = list(takewhile(_is_of_python, lines[first : first + _MAX_MESSAGE_LINES]))
     if not message:
         return None
     frames = [line for line in lines[start + 1 : first] if line and set(line.strip()) - set("^~")]
-    return Raised("\n".join(message).rstrip(), frames)
+    return Raised("\n".join(message).rstrip(), _of_script(frames))
+
+
+def _of_script(frames: list[str]) -> list[str]:
+    """Without the frames of a runner (`python -m`, mpi4py's) around the script."""
+    runner = [i for i, line in enumerate(frames) if _RUNNER.match(line)]
+    return frames[runner[-1] + 1 :] if runner else frames
+
+
+def _is_of_python(line: str) -> bool:
+    """Whether a line may belong to a message: libraries say goodbye after the traceback."""
+    return _GOODBYE.match(line) is None
 
 
 def _syntax_error(lines: list[str]) -> Raised | None:

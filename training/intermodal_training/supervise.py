@@ -11,20 +11,20 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from intermodal_training import out_of_memory
 from intermodal_training.errors import StoppedBeforeStartError
+from intermodal_training.tail import Tail
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_TAIL_BYTES = 64 * 1024
-_READ_BYTES = 64 * 1024
 _STRAGGLER_OUTPUT_S = 1.0
+_COMPANION_GRACE_S = 10.0
 _LOOK_AGAIN_MS = 500
 _PR_SET_CHILD_SUBREAPER = 36
-_ERROR_FD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Outcome:
         stopped_by: signal that `train` passed on, if one came.
         out_of_memory: the kernel's OOM killer struck meanwhile.
         error_tail: the last part of stderr.
+        broken_companion: a companion that failed, for which the program was then killed.
     """
 
     exit_code: int
@@ -44,14 +45,48 @@ class Outcome:
     stopped_by: int | None = None
     out_of_memory: bool = False
     error_tail: str = ""
+    broken_companion: "BrokenCompanion | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A program that must run as long as the user's does.
+
+    Attributes:
+        name: for messages.
+        command: argument vector.
+        environment: its whole environment.
+    """
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenCompanion:
+    """A companion that failed while the program ran.
+
+    Attributes:
+        companion: which.
+        outcome: how it ended.
+    """
+
+    companion: Companion
+    outcome: Outcome
 
 
 class Signals:
-    """What SIGTERM and SIGINT do: before the program runs they end `train`, then they go to it."""
+    """What SIGTERM and SIGINT do: before the program runs they end `train`, then they go to it.
 
-    def __init__(self) -> None:
+    Args:
+        is_once: only the first is passed on.
+    """
+
+    def __init__(self, *, is_once: bool = False) -> None:
         self.received: int | None = None
-        self._group: int | None = None
+        self._is_once = is_once
+        self._pass_on: Callable[[int], None] | None = None
         self._is_starting = False
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -92,130 +127,226 @@ class Signals:
         finally:
             self._is_starting = False
 
-    def forward_to(self, group: int) -> None:
-        """From now on signals go to this process group, one that came meanwhile too."""
-        self._group = group
+    def forward_to(self, pass_on: Callable[[int], None]) -> None:
+        """From now on signals are passed on so, one that came meanwhile too."""
+        self._pass_on = pass_on
         if self.received is not None:
-            self._handle(self.received, None)
+            pass_on(self.received)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        is_first = self.received is None
         self.received = number
-        if self._group is not None:
-            _adopt_orphans()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._group, number)
+        if self._pass_on is not None:
+            if is_first or not self._is_once:
+                self._pass_on(number)
         elif not self._is_starting:
             raise StoppedBeforeStartError(number)
 
 
+PassOn = Callable[[int, int], None]
+"""Passes a signal on, given its number and the program's process group."""
+
+
+def to_group(number: int, group: int) -> None:
+    """Passes a signal on to everything in the program's process group."""
+    _adopt_orphans()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
 def run(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], signals: Signals
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    signals: Signals,
+    *,
+    pass_on: PassOn = to_group,
+    companions: Sequence[Companion] = (),
+    on_start: Callable[[], None] | None = None,
+    on_running: Callable[[Callable[[], None]], None] | None = None,
 ) -> Outcome:
     """Runs a program to its end, in a process group of its own.
 
     When it ends, what it left running ends too, as in a container; except after a stop signal,
     where everything in its group gets the time that the service grants.
 
+    Args:
+        command: the program.
+        folder: where it runs.
+        environment: its whole environment.
+        signals: tells of stop signals.
+        pass_on: how these reach it.
+        companions: run beside it; when it has succeeded they have some seconds to end by
+            themselves. One that fails before takes it along. They hear of no signal.
+        on_start: runs in the program's process before the program (`subprocess`' `preexec_fn`).
+        on_running: called once the program runs, with what ends it at once.
+
     Raises:
         OSError: it cannot be started.
     """
-    kills_before = _out_of_memory_kills()
-    with signals.starting():
-        child = subprocess.Popen(
-            command, cwd=folder, env=environment, stderr=subprocess.PIPE, start_new_session=True
-        )
-        signals.forward_to(child.pid)
-    assert child.stderr is not None  # noqa: S101 - it is a pipe
-    with child.stderr:
-        tail = _Tail(child.stderr.fileno())
-        status = _watch(child.pid, tail, signals)
-    child.returncode = os.waitstatus_to_exitcode(status)
+    kills_before = out_of_memory.kills()
+    beside = [_Started(one, _start(one.command, folder, one.environment)) for one in companions]
+    try:
+        with signals.starting():
+            child = _start(command, folder, environment, on_start)
+            signals.forward_to(lambda number: pass_on(number, child.pid))
+        if on_running is not None:
+            on_running(lambda: _kill_group(child.pid))
+        watch = _Watch(child, beside, signals)
+        status = watch.until_end()
+    finally:
+        for one in beside:
+            one.end()
+    return _outcome(
+        status,
+        watch.tail.text(),
+        stopped_by=signals.received,
+        has_run_out_of_memory=out_of_memory.kills() > kills_before,
+        broken_companion=watch.broken,
+    )
+
+
+def _start(
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    on_start: Callable[[], None] | None = None,
+) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=on_start,
+    )
+
+
+def _outcome(
+    status: int,
+    error_tail: str,
+    *,
+    stopped_by: int | None = None,
+    has_run_out_of_memory: bool = False,
+    broken_companion: BrokenCompanion | None = None,
+) -> Outcome:
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     return Outcome(
         exit_code=128 + number if number else os.WEXITSTATUS(status),
         signal=number,
-        stopped_by=signals.received,
-        out_of_memory=_out_of_memory_kills() > kills_before,
-        error_tail=tail.text(),
+        stopped_by=stopped_by,
+        out_of_memory=has_run_out_of_memory,
+        error_tail=error_tail,
+        broken_companion=broken_companion,
     )
 
 
-class _Tail:
-    """Passes a pipe on to stderr and keeps its last part."""
+class _Started:
+    """A companion that was started."""
 
-    def __init__(self, source: int) -> None:
-        self.source = source
-        self.is_open = True
-        self._kept = bytearray()
+    def __init__(self, companion: Companion, process: "subprocess.Popen[bytes]") -> None:
+        self.companion = companion
+        self.process = process
+        self.tail = Tail(_descriptor(process))
 
-    def pass_on(self) -> None:
-        data = os.read(self.source, _READ_BYTES)
-        if not data:
-            self.is_open = False
-            return
-        _write_whole(_ERROR_FD, data)
-        self._kept += data
-        if len(self._kept) > 2 * _TAIL_BYTES:
-            del self._kept[:-_TAIL_BYTES]
-
-    def text(self) -> str:
-        return bytes(self._kept[-_TAIL_BYTES:]).decode("utf-8", errors="replace")
+    def end(self) -> None:
+        _kill_group(self.process.pid)
+        if self.process.returncode is None:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.process.pid, 0)
+            self.process.returncode = -signal.SIGKILL
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
 
-def _watch(pid: int, tail: _Tail, signals: Signals) -> int:
-    """Waits for the program, and for what must end with it.
+class _Watch:
+    """Waits for a program, and for what must end with it."""
 
-    Returns:
-        Its wait status.
-    """
-    poller = select.poll()
-    poller.register(signals.wake_fd, select.POLLIN)
-    poller.register(tail.source, select.POLLIN)
-    status = None
-    while status is None:
-        _pass_on(poller, None, tail, signals)
-        status = _reap(pid)
-    while signals.received is not None and _is_alive(pid):
-        _pass_on(poller, _LOOK_AGAIN_MS, tail, signals)
-        _reap(pid)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-    # Something that left the group may hold stderr open for ever.
-    give_up_at = time.monotonic() + _STRAGGLER_OUTPUT_S
-    while tail.is_open and (left_s := give_up_at - time.monotonic()) > 0:
-        _pass_on(poller, left_s * 1000, tail, signals)
-    _reap(pid)
-    return status
+    def __init__(
+        self, child: "subprocess.Popen[bytes]", beside: Sequence[_Started], signals: Signals
+    ) -> None:
+        self.tail = Tail(_descriptor(child))
+        self.broken: BrokenCompanion | None = None
+        self._child = child
+        self._beside = {one.process.pid: one for one in beside}
+        self._signals = signals
+        self._ended: dict[int, int] = {}
+        self._tails = {tail.source: tail for tail in (self.tail, *(one.tail for one in beside))}
+        self._poller = select.poll()
+        for source in (signals.wake_fd, *self._tails):
+            self._poller.register(source, select.POLLIN)
 
+    def until_end(self) -> int:
+        """Returns the program's wait status once it and all of its own have ended."""
+        pid = self._child.pid
+        while pid not in self._ended:
+            self._pass_on(None)
+            self._reap()
+            self._kill_if_broken()
+        status = self._ended[pid]
+        self._child.returncode = os.waitstatus_to_exitcode(status)
+        while self._signals.received is not None and _is_alive(pid):
+            self._pass_on(_LOOK_AGAIN_MS)
+            self._reap()
+        _kill_group(pid)
+        # Something that left the group may hold stderr open for ever.
+        self._until(_STRAGGLER_OUTPUT_S, lambda: not self.tail.is_open)
+        if status == 0:
+            self._until(_COMPANION_GRACE_S, lambda: self._beside.keys() <= self._ended.keys())
+        self._reap()
+        if self._child.stderr is not None:
+            self._child.stderr.close()
+        return status
 
-def _pass_on(
-    poller: "select.poll", timeout_ms: float | None, tail: _Tail, signals: Signals
-) -> None:
-    """Waits for output or a signal, and passes output on."""
-    for source, _ in poller.poll(timeout_ms):
-        if source == signals.wake_fd:
-            signals.clear()
-        else:
+    def _until(self, limit_s: float, is_done: Callable[[], bool]) -> None:
+        give_up_at = time.monotonic() + limit_s
+        while not is_done() and (left_s := give_up_at - time.monotonic()) > 0:
+            self._pass_on(left_s * 1000)
+            self._reap()
+
+    def _pass_on(self, timeout_ms: float | None) -> None:
+        """Waits for output or a signal, and passes output on."""
+        for source, _ in self._poller.poll(timeout_ms):
+            if source == self._signals.wake_fd:
+                self._signals.clear()
+                continue
+            tail = self._tails[source]
             tail.pass_on()
             if not tail.is_open:
-                poller.unregister(tail.source)
+                self._poller.unregister(source)
+
+    def _reap(self) -> None:
+        """Takes note of every child that ended; orphans fall to a container's first process."""
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                self._ended[pid] = status
+                if pid in self._beside:
+                    self._beside[pid].process.returncode = os.waitstatus_to_exitcode(status)
+
+    def _kill_if_broken(self) -> None:
+        """A companion that failed would leave the program waiting for it for ever."""
+        for pid, one in self._beside.items():
+            if self.broken is None and self._ended.get(pid):
+                self._drain(one.tail)
+                outcome = _outcome(self._ended[pid], one.tail.text())
+                self.broken = BrokenCompanion(one.companion, outcome)
+                _kill_group(self._child.pid)
+
+    def _drain(self, tail: Tail) -> None:
+        self._until(_STRAGGLER_OUTPUT_S, lambda: not tail.is_open)
 
 
-def _reap(wanted: int) -> int | None:
-    """Takes note of every child that ended; orphans fall to the first process of a container.
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, signal.SIGKILL)
 
-    Returns:
-        The wait status of the wanted one, if it is among them.
-    """
-    found = None
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            if pid == wanted:
-                found = status
-    return found
+
+def _descriptor(process: "subprocess.Popen[bytes]") -> int:
+    assert process.stderr is not None  # noqa: S101 - it is a pipe
+    return process.stderr.fileno()
 
 
 def _is_alive(group: int) -> bool:
@@ -234,39 +365,3 @@ def _adopt_orphans() -> None:
 
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _write_whole(target: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(target, view) :]
-        except BlockingIOError:
-            select.select([], [target], [])
-        except OSError:  # nobody reads our stderr any more; the program goes on
-            return
-
-
-def _out_of_memory_kills() -> int:
-    """How often the kernel's OOM killer struck in this container."""
-    for path in _memory_counters():
-        with contextlib.suppress(OSError):
-            for line in path.read_text().splitlines():
-                name, _, count = line.partition(" ")
-                if name == "oom_kill" and count.isdigit():
-                    return int(count)
-    return 0
-
-
-def _memory_counters() -> Iterator[Path]:
-    """Files that may hold the count: of cgroup v2 and v1, seen from outside and from inside."""
-    two, one = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory")
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, controllers, group = line.split(":", 2)
-            if not controllers:
-                yield two / group.lstrip("/") / "memory.events"
-            elif "memory" in controllers.split(","):
-                yield one / group.lstrip("/") / "memory.oom_control"
-    yield two / "memory.events"
-    yield one / "memory.oom_control"

@@ -327,12 +327,12 @@ def test_a_broken_configuration_file_is_the_platforms_fault(train: TrainProgram)
 
 
 def test_a_distributed_launcher_that_is_not_there_fails_at_once(train: TrainProgram) -> None:
-    values = {"sagemaker_torch_distributed_enabled": True}
+    values = {"sagemaker_pytorch_ddp_enabled": True}
     result = train.run({"train.py": "print('ran')"}, values=values)
     assert (result.code, result.out) == (1, "")
     assert result.failure is not None
-    assert "`sagemaker_torch_distributed_enabled`" in result.failure
-    values["sagemaker_torch_distributed_enabled"] = False
+    assert "`sagemaker_pytorch_ddp_enabled`" in result.failure
+    values["sagemaker_pytorch_ddp_enabled"] = False
     assert train.run({"train.py": "print('ran')"}, values=values).out == "ran\n"
 
 

@@ -5,9 +5,31 @@ import stat
 import sys
 from pathlib import Path
 
+from intermodal_training import supervise
+from intermodal_training.errors import EntryPointError
 from intermodal_training.hyperparameters import to_arguments
 from intermodal_training.job import Job
+from intermodal_training.launchers import Run
+from intermodal_training.report import Ending, ending_of
 from intermodal_training.user_code import EntryKind, EntryPoint
+
+
+def check(job: Job, entry_point: EntryPoint) -> None:
+    """Everything that can be found can be run."""
+
+
+def launch(run: Run) -> Ending:
+    """Runs it to its end."""
+    command = plan(run.job, run.entry_point)
+    try:
+        outcome = supervise.run(command, run.folder, run.environment, run.signals)
+    except OSError as error:
+        raise EntryPointError(
+            f"`{run.entry_point.name}` cannot be started: {error.strerror}",
+            hint="does its first line name an interpreter that the image has, without a "
+            "carriage return at its end?",
+        ) from error
+    return ending_of(outcome, command)
 
 
 def plan(job: Job, entry_point: EntryPoint) -> tuple[str, ...]:
