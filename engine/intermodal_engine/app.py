@@ -20,6 +20,7 @@ from intermodal_engine import identity
 from intermodal_engine.clock import Clock, SystemClock
 from intermodal_engine.drivers.base import Driver
 from intermodal_engine.drivers.choose import DriverUnavailableError, make_driver
+from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
@@ -78,13 +79,14 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         keys = identity.load(settings)
         clock = SystemClock()
         origins = Origins()
+        environments = Environments(settings.environments_folder)
         try:
             driver = make_driver(
                 settings.driver,
                 settings.home / "driver",
                 now=clock.now,
                 engine_port=state.port,
-                environments=settings.environments_folder,
+                environments=environments,
             )
             access = engine_access(settings, keys, driver, state.port, origins)
             parts = assemble(settings, clock=clock, driver=driver, access=access)
@@ -92,6 +94,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             message, _, hint = str(error).partition("\nhint: ")
             raise IntermodalError(message, hint=hint or None) from error
         stack.callback(parts.close)
+        stack.callback(environments.close)  # first: a worker may be waiting for one
         health = {"version": state.version, "home": state.home}
         gateway = Gateway(keys, find_operation, parts.backends, origins, health)
         stack.callback(gateway.close)

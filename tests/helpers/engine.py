@@ -33,9 +33,9 @@ def scrubbed_environment() -> dict[str, str]:
 @contextmanager
 def scrubbed() -> Iterator[None]:
     """The same for the test's own process."""
-    before = dict(os.environ)
+    before, kept = dict(os.environ), scrubbed_environment()
     os.environ.clear()
-    os.environ.update(scrubbed_environment())
+    os.environ.update(kept)
     try:
         yield
     finally:

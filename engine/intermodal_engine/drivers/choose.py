@@ -23,7 +23,7 @@ def make_driver(
     now: Callable[[], float],
     isolation: Isolation | None = None,
     engine_port: int | None = None,
-    environments: Path | None = None,
+    environments: Environments | None = None,
 ) -> Driver:
     """Makes the driver of that name.
 
@@ -35,15 +35,15 @@ def make_driver(
         engine_port: the engine's port on 127.0.0.1. With it, instances of the process driver get
             networks of their own where the machine allows it, and reach the engine at
             `gateway_host`, which the engine must then let in.
-        environments: where the process driver makes Python environments that stand in for images;
-            None: in the driver's folder.
+        environments: what stands in for images with the process driver; None: what it makes in its
+            own folder.
 
     Raises:
         DriverUnavailableError: there is no such driver, or not here.
     """
     if name in ("auto", "process"):
-        stand_ins = Environments(environments or folder / "environments")
-        return ProcessDriver(folder, isolation, engine_port, stand_ins.resolve)
+        resolve = environments.resolve if environments else None
+        return ProcessDriver(folder, isolation, engine_port, resolve)
     if name == "fake":
         return FakeDriver(now, turns_by_itself=True)
     if name == "docker":

@@ -19,7 +19,7 @@ from pathlib import Path
 from intermodal_contract.catalogue import Release, UnknownFrameworkError, nearest, releases
 from intermodal_contract.image import FrameworkImage, InvalidImageUriError, framework_image
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
-from intermodal_engine.drivers.environment_build import BuiltEnvironment, Recipe, Say
+from intermodal_engine.drivers.environment_build import Builds, BuiltEnvironment, Recipe, Say
 from intermodal_engine.drivers.environment_sources import own_packages
 
 logger = logging.getLogger(__name__)
@@ -103,6 +103,11 @@ class Environments:
         self._folder = folder
         self._catalogue = catalogue
         self._own = own
+        self._builds = Builds()
+
+    def close(self) -> None:
+        """Ends what is being made; it is made again by the next engine."""
+        self._builds.close()
 
     def resolve(self, image: str) -> Environment:
         """Finds what stands in for an image, without any effect.
@@ -145,7 +150,7 @@ class Environments:
         self, image: str, framework: FrameworkImage, release: Release
     ) -> Environment:
         recipe = Recipe(release, *_python_for(release), own=self._own or own_packages())
-        built = BuiltEnvironment(self._folder, recipe, recipe.name)
+        built = BuiltEnvironment(self._folder, recipe, recipe.name, self._builds)
         what = f"{release.distribution} {release.version} in {built.folder}"
         is_asked_for = _matches(release.version, framework.version)
         note = f"`{image}` runs on {what}" if is_asked_for else _asked_for(framework, what)

@@ -12,23 +12,32 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_contract.catalogue import Release
 from intermodal_engine.drivers.base import StartFailedError
-from intermodal_engine.drivers.environment_sources import pip_options, uv_program, uv_variables
+from intermodal_engine.drivers.environment_sources import (
+    pip_options,
+    uv_options,
+    uv_program,
+    uv_variables,
+)
 from intermodal_engine.drivers.supervision import processes
 
 Say = Callable[[str], None]
 """Takes a line about the progress."""
 
 _TOLD = ("Resolved", "Downloading", "Prepared", "Installed")
-_LAST_WORDS = 12
+_LAST_LINES = 12
+_LAST_CHARACTERS = 600
+"""A job's FailureReason has 1024; the hint must fit too."""
 _HINTS = (
     ("No space left", "free some space, for example with `intermodal prune`"),
     ("No interpreter found", "install that Python, for example with `uv python install`"),
@@ -76,6 +85,65 @@ class Recipe:
         return f"{self.release.framework}-{self.release.version}-{digest[:12]}"
 
 
+class BuildAbandonedError(Exception):
+    """The engine ends while an environment is made; whoever needs it asks the next engine."""
+
+
+class Builds:
+    """The programs that make environments for one engine, and end with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Ends what runs, and lets nothing begin."""
+        with self._lock:
+            self._is_closed = True
+            for process in self._running:
+                _end(process)
+
+    @contextlib.contextmanager
+    def running(
+        self, argv: Sequence[str], variables: Mapping[str, str], lock: int
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Runs a program that holds a lock; it has ended afterwards.
+
+        Raises:
+            BuildAbandonedError: the engine ends.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise BuildAbandonedError("the engine ends")
+            # At the root no project's configuration is found; Ctrl-C is meant for the engine.
+            process = subprocess.Popen(
+                argv,
+                env=dict(variables),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                pass_fds=[lock],
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            yield process
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            with process:  # waits for it, and closes the pipe
+                pass
+            with self._lock:
+                self._running.discard(process)
+        if self._is_closed:
+            raise BuildAbandonedError("the engine ends")
+
+
 @dataclass(frozen=True, slots=True)
 class BuiltEnvironment:
     """One environment, there or not.
@@ -84,11 +152,13 @@ class BuiltEnvironment:
         home: the folder of all environments.
         recipe: what is in it.
         name: the recipe's.
+        builds: what makes it.
     """
 
     home: Path
     recipe: Recipe
     name: str
+    builds: Builds
 
     @property
     def folder(self) -> Path:
@@ -113,6 +183,7 @@ class BuiltEnvironment:
 
         Raises:
             StartFailedError: with uv's own last words and what would help.
+            BuildAbandonedError: the engine ends meanwhile.
         """
         try:
             if not self.is_ready():
@@ -134,7 +205,7 @@ class BuiltEnvironment:
         self.mark.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         try:
-            _Uv(lock, say).fill(self.folder, self.recipe)
+            _Uv(self.builds, lock, say).fill(self.folder, self.recipe)
             _try_import(self.folder, release)
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -166,7 +237,7 @@ def unused_environments(folder: Path, before: float) -> list[Path]:
 class _Uv:
     """Runs uv, tells what it does, and keeps its last words."""
 
-    def __init__(self, lock: int, say: Say) -> None:
+    def __init__(self, builds: Builds, lock: int, say: Say) -> None:
         program = uv_program()
         if program is None:
             raise StartFailedError(
@@ -174,36 +245,27 @@ class _Uv:
                 "hint: `pip install uv` beside the engine"
             )
         self._program = program
+        self._builds = builds
         self._lock = lock
         self._say = say
-        self._variables = uv_variables(os.environ, pip_options(os.environ))
+        told = pip_options(os.environ)
+        self._variables = uv_variables(os.environ, told)
+        self._options = uv_options(os.environ, told)
 
     def fill(self, folder: Path, recipe: Recipe) -> None:
         release = recipe.release
         self._run("venv", "--no-project", "--python", recipe.python, str(folder))
         self._run(
-            *("pip", "install", "--python", str(folder / "bin/python")),
+            *("pip", "install", "--python", str(folder / "bin/python"), *self._options),
             *("--constraint", str(release.lock_file)),
             *release.requirements,
             *("pip", *recipe.own),
         )
 
     def _run(self, *arguments: str) -> None:
-        # At the root no project's configuration is found; Ctrl-C is meant for the engine.
-        process = subprocess.Popen(
-            [self._program, *arguments],
-            env=self._variables,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            pass_fds=[self._lock],
-            start_new_session=True,
-        )
-        words: deque[str] = deque(maxlen=_LAST_WORDS)
-        with process:
+        words: deque[str] = deque(maxlen=_LAST_LINES)
+        argv = [self._program, *arguments]
+        with self._builds.running(argv, self._variables, self._lock) as process:
             for line in process.stdout or ():
                 words.append(line.rstrip())
                 if line.lstrip().startswith(_TOLD):
@@ -212,9 +274,18 @@ class _Uv:
             raise StartFailedError(_why(words))
 
 
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Ends it with all that it started; not the next bearer of its pid."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+
+
 def _why(words: Sequence[str]) -> str:
     text = "\n".join(words)
     hint = next(hint for part, hint in _HINTS if part in text)
+    if len(text) > _LAST_CHARACTERS:
+        text = "…" + text[-_LAST_CHARACTERS:]
     return f"the image's environment cannot be made; uv said:\n{text}\nhint: {hint}"
 
 

@@ -22,7 +22,6 @@ _UV_OF_PIP: Mapping[str, tuple[tuple[str, ...], str]] = {
     "index-url": (("UV_DEFAULT_INDEX", "UV_INDEX_URL"), " "),
     "extra-index-url": (("UV_INDEX", "UV_EXTRA_INDEX_URL"), " "),
     "find-links": (("UV_FIND_LINKS",), ","),
-    "no-index": (("UV_NO_INDEX",), " "),
     "cert": (("SSL_CERT_FILE",), " "),
     "trusted-host": (("UV_INSECURE_HOST",), " "),
     "constraint": (("UV_CONSTRAINT",), " "),
@@ -56,6 +55,13 @@ def uv_variables(engine: Mapping[str, str], pip: Mapping[str, str]) -> dict[str,
         places = map(_absolute, variables["UV_FIND_LINKS"].split(","))
         variables["UV_FIND_LINKS"] = ",".join(places)
     return variables
+
+
+def uv_options(engine: Mapping[str, str], pip: Mapping[str, str]) -> tuple[str, ...]:
+    """Options for `uv pip install` that say what no variable of uv's can say."""
+    is_told = pip.get("no-index", "").lower() in {"1", "true", "yes", "on"}
+    has_index = any(name in engine for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX"))
+    return ("--no-index",) if is_told and not has_index else ()
 
 
 def pip_options(engine: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """Environments are made once from local wheels, never used half-made, and removed when unused."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
+import pickle
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +22,7 @@ import pytest
 from intermodal_contract.catalogue import Release
 from intermodal_engine.drivers.base import StartFailedError
 from intermodal_engine.drivers.environment import Environment, Environments
-from intermodal_engine.drivers.environment_build import unused_environments
+from intermodal_engine.drivers.environment_build import BuildAbandonedError, unused_environments
 from tests.helpers.driver_stages import make_spec
 
 IMAGE = "intermodal/pytorch-training:1.0-cpu-py311"
@@ -118,6 +121,30 @@ def making(tmp_path: Path, wheels: Path, release: Release) -> Making:
     return Making(tmp_path, release)
 
 
+class SilentIndex:
+    """A server that takes a connection and never answers."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(20)
+        self._taken: list[socket.socket] = []
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
+
+    def wait_for_a_client(self) -> None:
+        self._taken.append(self._listener.accept()[0])
+
+    def close(self) -> None:
+        """From now on nobody waits for an answer."""
+        for one in (self._listener, *self._taken):
+            one.close()
+
+
+@pytest.fixture
+def silent_index() -> Iterator[SilentIndex]:
+    with contextlib.closing(SilentIndex()) as index:
+        yield index
+
+
 def output_of(program: Path) -> str:
     return subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -162,6 +189,72 @@ def test_what_a_crash_left_is_made_again(making: Making) -> None:
     (folder / "bin/train").unlink()
     making.make()
     assert output_of(folder / "bin/train") == "train runs\n"
+
+
+def test_an_engine_that_ends_does_not_wait_for_a_build_and_the_next_one_makes_it(
+    making: Making, silent_index: SilentIndex, wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", silent_index.url)
+    environments = Environments(making.folder, (making.release,), ("train==1.0",))
+    ends: list[BuildAbandonedError] = []
+
+    def make() -> None:
+        make_it = environments.resolve(IMAGE).make
+        assert make_it is not None
+        with pytest.raises(BuildAbandonedError) as end:
+            make_it(print)
+        ends.append(end.value)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    silent_index.wait_for_a_client()
+    began = time.monotonic()
+    environments.close()
+    thread.join()
+    assert time.monotonic() - began < 5
+    make()
+    assert len(ends) == 2
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    assert output_of(making.make().path_entries[0] / "train") == "train runs\n"
+
+
+ANOTHER_ENGINE = """
+import pickle, sys
+from intermodal_engine.drivers.environment import Environments
+folder, release, image = pickle.load(sys.stdin.buffer)
+Environments(folder, (release,), ("train==1.0",)).resolve(image).make(print)
+"""
+
+
+def test_after_a_kill_the_next_engine_waits_for_the_orphaned_uv_and_makes_it_afresh(
+    making: Making, silent_index: SilentIndex
+) -> None:
+    hanging = {"PIP_FIND_LINKS": silent_index.url, "UV_HTTP_RETRIES": "0"}
+    engine = subprocess.Popen(
+        [sys.executable, "-c", ANOTHER_ENGINE],
+        env={**os.environ, **hanging},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    with engine:
+        engine.stdin.write(pickle.dumps((making.folder, making.release, IMAGE)))  # type: ignore[union-attr] # a pipe
+        engine.stdin.close()  # type: ignore[union-attr] # the same
+        silent_index.wait_for_a_client()
+        engine.kill()
+    has_spoken = threading.Event()
+
+    def hear(line: str) -> None:
+        making.told.append(line)
+        has_spoken.set()
+
+    thread = threading.Thread(target=making.environment().make, args=(hear,))
+    thread.start()
+    assert has_spoken.wait(20)
+    assert making.told == ["waiting for an environment that another instance is making"]
+    silent_index.close()
+    thread.join()
+    assert making.told[1].startswith("making an environment")
+    assert output_of(making.environment().path_entries[0] / "train") == "train runs\n"
 
 
 def test_an_environment_whose_python_is_gone_or_whose_home_moved_is_made_again(

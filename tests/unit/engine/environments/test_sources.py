@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from intermodal_engine.drivers.environment_sources import own_packages, pip_options, uv_variables
+from intermodal_engine.drivers.environment_sources import (
+    own_packages,
+    pip_options,
+    uv_options,
+    uv_variables,
+)
 
 ROOT = Path(__file__).parents[4]
 
@@ -16,7 +21,6 @@ ROOT = Path(__file__).parents[4]
         ("index-url", "https://a/simple", "UV_DEFAULT_INDEX", "https://a/simple"),
         ("extra-index-url", "https://a\nhttps://b", "UV_INDEX", "https://a https://b"),
         ("find-links", "/a https://b/c", "UV_FIND_LINKS", "/a,https://b/c"),
-        ("no-index", "1", "UV_NO_INDEX", "1"),
         ("cert", "/ca.pem", "SSL_CERT_FILE", "/ca.pem"),
         ("trusted-host", "a b", "UV_INSECURE_HOST", "a b"),
         ("constraint", "/c.txt", "UV_CONSTRAINT", "/c.txt"),
@@ -30,8 +34,18 @@ def test_what_pip_is_told_uv_is_told(option: str, value: str, variable: str, tol
 
 def test_uvs_own_variables_win() -> None:
     engine = {"UV_INDEX_URL": "https://uv", "UV_INDEX_STRATEGY": "first-index"}
-    told = {"index-url": "https://pip", "no-index": "1"}
-    assert uv_variables(engine, told) == {**engine, "UV_NO_INDEX": "1"}
+    told = {"index-url": "https://pip", "no-index": "1", "cert": "/ca.pem"}
+    assert uv_variables(engine, told) == {**engine, "SSL_CERT_FILE": "/ca.pem"}
+    assert uv_options(engine, told) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "options"), [("1", ("--no-index",)), ("true", ("--no-index",)), ("0", ()), ("", ())]
+)
+def test_that_there_is_no_index_uv_is_told_by_an_option(
+    value: str, options: tuple[str, ...]
+) -> None:
+    assert uv_options({}, {"no-index": value}) == options
 
 
 def test_without_a_word_from_pip_uv_does_as_uv_does() -> None:
