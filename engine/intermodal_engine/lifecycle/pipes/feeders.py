@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from intermodal_engine.drivers.base import StartFailedError
-from intermodal_engine.lifecycle.pipes.plan import PIPES
 from intermodal_engine.lifecycle.pipes.program.feeding import READY
-from intermodal_engine.lifecycle.pipes.program.instance import ENDED_MARK, EXIT_RECORD
+from intermodal_engine.lifecycle.pipes.program.instance import ENDED_MARK, EXIT_RECORD, PIPES
 
 _PROGRAM = Path(__file__).parent / "program" / "feeder.py"
 _ERROR_BYTES = 4096

@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from intermodal_engine.lifecycle.pipes.program.instance import PIPES
 from intermodal_engine.lifecycle.pipes.program.recordio import RECORD_LIMIT_BYTES
-
-PIPES = "pipes"
-"""Folder of all this in the instance's own."""
 
 
 class PipeTooLargeError(Exception):

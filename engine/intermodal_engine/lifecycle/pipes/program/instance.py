@@ -9,16 +9,16 @@ import signal
 
 from intermodal_engine.drivers.supervision import processes
 from intermodal_engine.drivers.supervision.records import load_json
-from intermodal_engine.lifecycle.pipes.program.watch import (
-    IN_DELETE_SELF,
-    IN_MOVE_SELF,
-    IN_MOVED_TO,
-    Watch,
-)
+from intermodal_engine.lifecycle.pipes.program.watch import IN_DELETE, IN_MOVED_TO, Watch
+
+PIPES = "pipes"
+"""Folder of all that concerns pipes in the instance's own."""
 
 EXIT_RECORD = "exit.json"
 ENDED_MARK = "pipes-ended"
 """What the engine leaves in the instance's folder where no supervisor can say that it ended."""
+
+_TELLING = (PIPES, EXIT_RECORD, ENDED_MARK)
 
 
 class InstanceEndedError(Exception):
@@ -37,8 +37,8 @@ class WatchedInstance:
         self._folder = folder
         self._watch = watch
         self._supervisor: int | None = None
-        mask = IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF
-        self._number = watch.watch_file(folder, mask)
+        # Not IN_DELETE_SELF: it does not come while anybody has a folder below this one open.
+        self._number = watch.watch_file(folder, IN_MOVED_TO | IN_DELETE)
         self._look()
 
     @property
@@ -54,11 +54,8 @@ class WatchedInstance:
         """
         if self._supervisor in ended:
             raise InstanceEndedError
-        for number, mask in events:
-            if number == self._number and mask & (IN_DELETE_SELF | IN_MOVE_SELF):
-                raise InstanceEndedError
-            if number == self._number:
-                self._look()
+        if any(number == self._number for number, _ in events):
+            self._look()
 
     def stop(self) -> None:
         """Asks its supervisor to end it: nothing more will come."""
@@ -66,7 +63,8 @@ class WatchedInstance:
             signal.pidfd_send_signal(self._supervisor, signal.SIGTERM)
 
     def _look(self) -> None:
-        if any(os.path.exists(f"{self._folder}/{name}") for name in (EXIT_RECORD, ENDED_MARK)):
+        there = {name for name in _TELLING if os.path.exists(f"{self._folder}/{name}")}
+        if there != {PIPES}:
             raise InstanceEndedError
         if self._supervisor is None:
             self._supervisor = self._open_supervisor()

@@ -7,8 +7,7 @@ import os
 import select
 import struct
 
-IN_OPEN, IN_MOVED_TO = 0x20, 0x80
-IN_DELETE_SELF, IN_MOVE_SELF = 0x400, 0x800
+IN_OPEN, IN_MOVED_TO, IN_DELETE = 0x20, 0x80, 0x200
 
 _EVENT = struct.Struct("iIII")
 _EVENTS_BYTES = 65_536
