@@ -220,7 +220,11 @@ class ProcessingJobLifecycle:
         return AGAIN
 
     def _upload(self, request: ProcessingRequest) -> None:
-        """Outputs are uploaded however the job ended, as the vendor's own local mode does."""
+        """Outputs are uploaded however the job ended.
+
+        API_ProcessingS3Output says only "after the job completes"; the vendor's SDK uploads in its
+        local mode after a failure, too (`sagemaker/local/image.py`, `process`).
+        """
         state = request.record.state
         outcome, reason = ProcessingJobStatus(state["outcome"]), state.get("failure_reason")
         message = None

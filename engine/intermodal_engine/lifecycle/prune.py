@@ -9,14 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from intermodal_contract.statuses import TrainingJobStatus, is_terminal
-from intermodal_engine.lifecycle import fleet, training_instances
+from intermodal_contract.statuses import ProcessingJobStatus, TrainingJobStatus, is_terminal
+from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record, Records
 
 SETTLING_S = 3600.0
 """Younger leftovers may belong to something that is just being made."""
+
+_JOBS = (
+    (training_instances.KIND, training_instances.LOG_GROUP, TrainingJobStatus),
+    (processing_instances.KIND, processing_instances.LOG_GROUP, ProcessingJobStatus),
+)
+"""Each kind of job, its log group, and its statuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ def prune(
     """
     before = now - older_than_s
     candidates = [
-        *_training_folders(settings, records, before),
+        *_instance_folders(settings, records, before),
         *_models(settings, records, min(before, now - SETTLING_S)),
         *_scratch(settings, min(before, now - SETTLING_S)),
         *_logs(settings, records, before),
@@ -65,12 +71,13 @@ def prune(
     return pruned
 
 
-def _training_folders(
+def _instance_folders(
     settings: Settings, records: Records, before: float
 ) -> Iterator[tuple[str, Path]]:
-    for folder in _children(settings.instances_folder / training_instances.KIND):
-        if _has_ended(records.find(training_instances.KIND, folder.name), before):
-            yield "instance", folder
+    for kind, _, statuses in _JOBS:
+        for folder in _children(settings.instances_folder / kind):
+            if _has_ended(records.find(kind, folder.name), statuses, before):
+                yield "instance", folder
     for folder in _children(settings.instances_folder / fleet.KIND):
         if records.find(fleet.KIND, folder.name) is None and _is_older(folder, before):
             yield "instance", folder
@@ -96,10 +103,10 @@ def _scratch(settings: Settings, before: float) -> Iterator[tuple[str, Path]]:
 
 def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
     log_streams = LogStreams(settings.logs_folder)
-    if training_instances.LOG_GROUP in log_streams.groups():
-        for stream in log_streams.streams(training_instances.LOG_GROUP):
+    for kind, group, statuses in _JOBS:
+        for stream in log_streams.streams(group) if group in log_streams.groups() else ():
             job = stream.name.partition("/")[0]
-            if _has_ended(records.find(training_instances.KIND, job), before):
+            if _has_ended(records.find(kind, job), statuses, before):
                 yield "log", stream.path
     for group in log_streams.groups(fleet.LOG_GROUP_PREFIX):
         if records.find(fleet.KIND, group.removeprefix(fleet.LOG_GROUP_PREFIX)) is not None:
@@ -109,11 +116,15 @@ def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple
                 yield "log", stream.path
 
 
-def _has_ended(record: Record | None, before: float) -> bool:
+def _has_ended(
+    record: Record | None,
+    statuses: type[TrainingJobStatus] | type[ProcessingJobStatus],
+    before: float,
+) -> bool:
     """Whether a job ended before that time; one without a record was never accepted."""
     if record is None:
         return True
-    return is_terminal(TrainingJobStatus(record.status)) and record.modified_at <= before
+    return is_terminal(statuses(record.status)) and record.modified_at <= before
 
 
 def _children(folder: Path) -> list[Path]:

@@ -8,8 +8,10 @@ import pytest
 from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.lifecycle.prune import prune
 from tests.helpers.lifecycle import World, make_world, training_request
+from tests.helpers.processing import processing_request
 
 DAY_S = 86_400.0
+NEVER = {"MaxRuntimeInSeconds": 777_600}
 
 
 @pytest.fixture
@@ -45,6 +47,19 @@ def test_an_ended_jobs_folder_and_logs_go_once_they_are_old(world: World) -> Non
     assert len([one for one in gone if one.startswith("log:")]) == 1
     assert [one.name for one in (settings.instances_folder / "training-job").iterdir()] == ["open"]
     assert pruned(world) == set()
+
+
+def test_processing_jobs_leave_nothing_either_once_they_are_old(world: World) -> None:
+    settings = world.backends.settings
+    for name in ("old", "open"):
+        world.call("CreateProcessingJob", **processing_request(name, StoppingCondition=NEVER))
+    world.settle()
+    world.advance(DAY_S)
+    pruned(world)
+    folder = settings.instances_folder / "processing-job"
+    assert [one.name for one in folder.iterdir()] == ["open"]
+    (stream,) = world.backends.log_streams.streams("/aws/sagemaker/ProcessingJobs")
+    assert stream.name.startswith("open/")
 
 
 def test_records_artifacts_and_open_jobs_stay(world: World) -> None:
