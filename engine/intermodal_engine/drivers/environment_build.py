@@ -38,9 +38,13 @@ _TOLD = ("Resolved", "Downloading", "Prepared", "Installed")
 _LAST_LINES = 12
 _LAST_CHARACTERS = 600
 """A job's FailureReason has 1024; the hint must fit too."""
+_INSTALL_PYTHON = (
+    "install the Python that it speaks of, where programs are found or with `uv python install`"
+)
 _HINTS = (
     ("No space left", "free some space, for example with `intermodal prune`"),
-    ("No interpreter found", "install that Python, for example with `uv python install`"),
+    ("No interpreter found", _INSTALL_PYTHON),
+    ("python-build-standalone", _INSTALL_PYTHON),
     (
         "Hash mismatch",
         "the wheels found are other builds than those of the lock; take them from the public "
@@ -214,6 +218,7 @@ class BuiltEnvironment:
         made = {"folder": str(self.folder), "requirements": release.requirements, "took_s": took_s}
         draft = self.mark.with_suffix(".draft")
         draft.write_text(json.dumps(made))
+        os.sync()  # a mark that outlives a power failure must not outlive what it marks
         draft.replace(self.mark)
         say(f"the environment is ready after {took_s:.1f} s: {self.folder}")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.lock import without_hashes
 from intermodal_contract.catalogue import (
     FOLDER,
     InvalidCatalogueError,
@@ -170,6 +171,20 @@ def test_the_guides_table_is_the_catalogue() -> None:
         f"`{one.image('training', 'cpu')}` | {served_versions(one)} |"
         for one in releases()
     ]
+
+
+def test_only_what_differs_by_device_loses_its_hashes_in_a_new_lock() -> None:
+    release = replace(releases()[0], unhashed=("torch",))
+    solved = (
+        "pip==1.0 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
+        "torch==2.0 ; sys_platform == 'linux' \\\n    --hash=sha256:3\n"
+        "torch-extra==1.0 \\\n    --hash=sha256:4\n"
+    )
+    assert without_hashes(release, solved) == (
+        "pip==1.0 \\\n    --hash=sha256:1 \\\n    --hash=sha256:2\n"
+        "torch==2.0 ; sys_platform == 'linux'\n"
+        "torch-extra==1.0 \\\n    --hash=sha256:4\n"
+    )
 
 
 FAKE = replace(releases()[0], framework="fake", distribution="fake", requires=())

@@ -310,7 +310,7 @@ def test_a_python_that_is_nowhere_is_named(making: Making, monkeypatch: pytest.M
     making.release = replace(making.release, pythons=("3.99",))
     said = making.refusal()
     assert "No interpreter found for Python 3.99" in said
-    assert "hint: install that Python" in said
+    assert "hint: install the Python" in said
 
 
 def test_a_folder_that_cannot_be_made_is_named(making: Making) -> None:
