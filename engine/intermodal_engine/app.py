@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from intermodal_engine.drivers.choose import DriverUnavailableError, make_driver
 from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
-from intermodal_engine.gateway.server import Server, listen
-from intermodal_engine.home import EngineState, announced, locked, prepare
+from intermodal_engine.gateway.server import PortBusyError, Server, listen
+from intermodal_engine.home import EngineState, announced, last_port, locked, prepare
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
@@ -38,6 +39,7 @@ from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
 from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
+from intermodal_engine.lifecycle.spot_interruptions import SpotInterruptions
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
@@ -46,7 +48,7 @@ from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import OnHealth, Router
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.table import find_operation
-from intermodal_engine.settings import Settings
+from intermodal_engine.settings import DEFAULT_PORT, Settings
 from intermodal_engine.store.database import Database, DatabaseTooNewError
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
@@ -73,7 +75,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
     prepare(settings)
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(settings.home))
-        listener = stack.enter_context(listen(settings.port))
+        listener = stack.enter_context(_listen(settings))
         _set_up_logging()
         state = _state(settings, listener.getsockname()[1])
         keys = identity.load(settings)
@@ -126,12 +128,14 @@ class Parts:
         queue: who looks at jobs and endpoints.
         driver: what runs instances.
         database: closed last.
+        interruptions: of spot jobs, where a rate of them is set.
     """
 
     backends: Backends
     queue: WorkQueue
     driver: Driver
     database: Database
+    interruptions: SpotInterruptions
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
@@ -139,6 +143,7 @@ class Parts:
         self.backends.training_jobs.recover()
         self.backends.processing_jobs.recover()
         self.backends.endpoints.recover()
+        self.interruptions.begin()
 
     def close(self) -> None:
         """Lets the engine's own threads end; instances keep running."""
@@ -228,7 +233,10 @@ def assemble(
         endpoints=endpoints,
         router=router,
     )
-    return Parts(backends, queue, driver, database)
+    interruptions = SpotInterruptions(
+        records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
+    )
+    return Parts(backends, queue, driver, database, interruptions)
 
 
 def engine_access(
@@ -254,6 +262,19 @@ def engine_access(
     return access
 
 
+def _listen(settings: Settings) -> socket.socket:
+    """Opens the port that was named; else the last engine's, which running jobs know, if free.
+
+    Raises:
+        PortBusyError: another program listens there.
+    """
+    before = last_port(settings)
+    if before is not None and not settings.port:
+        with contextlib.suppress(PortBusyError):
+            return listen(before)
+    return listen(DEFAULT_PORT if settings.port is None else settings.port)
+
+
 def _state(settings: Settings, port: int) -> EngineState:
     return EngineState(
         pid=os.getpid(),
@@ -261,6 +282,7 @@ def _state(settings: Settings, port: int) -> EngineState:
         endpoint_url=f"http://127.0.0.1:{port}",
         home=str(settings.home),
         version=version(_DISTRIBUTION),
+        region=settings.region,
         started_at=time.time(),
     )
 

@@ -34,6 +34,7 @@ class EngineState:
         endpoint_url: for `AWS_ENDPOINT_URL`.
         home: its home folder.
         version: version of intermodal.
+        region: of its ARNs, and where its clients shall think they are.
         started_at: epoch seconds.
     """
 
@@ -42,6 +43,7 @@ class EngineState:
     endpoint_url: str
     home: str
     version: str
+    region: str
     started_at: float
 
 
@@ -121,9 +123,19 @@ def read_state(settings: Settings) -> EngineState | None:
         return None
 
 
+def last_port(settings: Settings) -> int | None:
+    """The port of the last engine on this home; None if none ever ran."""
+    try:
+        port = int(settings.port_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return port if 0 < port <= 65535 else None
+
+
 @contextlib.contextmanager
 def announced(settings: Settings, state: EngineState) -> Iterator[None]:
     """Tells others of a running engine, by `engine.json`, as long as it runs."""
+    write_private(settings.port_file, f"{state.port}\n")
     write_private(settings.state_file, json.dumps(asdict(state), indent=2) + "\n")
     try:
         yield

@@ -81,6 +81,18 @@ class KeyRing:
         caller = self._from_token(token) if token else None
         return caller if caller and caller.credentials.access_key_id == access_key_id else None
 
+    @property
+    def owner_token(self) -> str:
+        """What tells the engine that a request is its owner's: only who can read the home has it.
+
+        It is derived from the secret as job credentials are, under a purpose that no job gets.
+        """
+        return self._derive("owner", "").hex()
+
+    def is_owner(self, token: str) -> bool:
+        """Whether that is the owner's token; takes as long whatever it is."""
+        return hmac.compare_digest(self.owner_token.encode(), token.encode())
+
     def _derive_from_token(self, token: str) -> Caller | None:
         try:
             job, role = json.loads(base64.urlsafe_b64decode(token.partition(".")[0]))

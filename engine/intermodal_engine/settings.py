@@ -19,7 +19,8 @@ class Settings:
 
     Attributes:
         home: folder of everything that it keeps (mode 0700).
-        port: TCP port on loopback; 0 lets the kernel choose.
+        port: TCP port on loopback; 0 takes any free one; None, or 0, prefers the one that the
+            last engine of this home had.
         driver: `auto`, `process`, `docker` or `fake`.
         region: region that ARNs and zones carry where the request names none.
         account_id: twelve digits.
@@ -31,12 +32,14 @@ class Settings:
         spot_capacity_wait_s: how long an interrupted spot job waits for capacity.
         spot_price_ratio: what spot instances cost, of the full price; `BillableTimeInSeconds` shows
             it. AWS speaks of savings of up to 90 %; 0.3 is usual.
+        spot_interruptions_per_hour: how often, on average, a spot job that trains is interrupted.
+        spot_seed: what the times of these interruptions are drawn from, with the job's name.
         checkpoint_sync_s: how often checkpoints and metrics of running jobs are looked at.
         file_systems: local folders that stand for EFS and FSx file systems, by their ids.
     """
 
     home: Path
-    port: int = DEFAULT_PORT
+    port: int | None = None
     driver: str = "auto"
     region: str = "us-east-1"
     account_id: str = "123456789012"
@@ -46,6 +49,8 @@ class Settings:
     max_instances: int = 8
     spot_capacity_wait_s: float = 2.0
     spot_price_ratio: float = 0.3
+    spot_interruptions_per_hour: float = 0.0
+    spot_seed: int = 0
     checkpoint_sync_s: float = 2.0
     file_systems: Mapping[str, Path] = field(default_factory=dict)
 
@@ -53,6 +58,11 @@ class Settings:
     def state_file(self) -> Path:
         """What a client needs to find a running engine: `pid`, `port`, `endpoint_url`, ..."""
         return self.home / "engine.json"
+
+    @property
+    def port_file(self) -> Path:
+        """The last engine's port; jobs that outlived that engine know it."""
+        return self.home / "engine.port"
 
     @property
     def credentials_file(self) -> Path:

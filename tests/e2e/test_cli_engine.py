@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from intermodal import LocalSession
 from tests.helpers.engine import CLI, RunningEngine, running_engine
 
 pytestmark = pytest.mark.e2e
@@ -69,6 +70,50 @@ def test_a_busy_port_is_named_with_a_way_out(engine: RunningEngine, tmp_path: Pa
             assert done.returncode == 1
             assert f"port {port} is in use" in done.stderr
             assert "hint: choose another port with `--port N`" in done.stderr
+
+
+def test_settings_given_to_a_running_engine_are_said_to_wait(engine: RunningEngine) -> None:
+    done = engine.cli("up", "--detach", "--max-instances=3", "--stop-grace=1")
+    assert done.stdout == f"{engine.endpoint_url}\n"
+    assert "--max-instances, --stop-grace would count from its next start on" in done.stderr
+
+
+def test_a_region_that_was_named_is_everybodys() -> None:
+    with running_engine("--driver=fake", "--region=eu-central-1") as engine:
+        assert json.loads(engine.cli("status", "--json").stdout)["region"] == "eu-central-1"
+        assert engine.environment["AWS_REGION"] == "eu-central-1"
+        assert LocalSession(engine.home).boto_region_name == "eu-central-1"
+        engine.client("s3").create_bucket(
+            Bucket="demo", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        model = engine.client("sagemaker").create_model(
+            ModelName="m",
+            ExecutionRoleArn="arn:aws:iam::123456789012:role/demo",
+            PrimaryContainer={"Image": "img:1"},
+        )
+        assert model["ModelArn"] == "arn:aws:sagemaker:eu-central-1:123456789012:model/m"
+
+
+@pytest.mark.parametrize("options", [(), ("--port=0",)])
+def test_a_restart_takes_the_last_port_again(
+    engine: RunningEngine, options: tuple[str, ...]
+) -> None:
+    url = engine.endpoint_url
+    engine.stop()
+    done = engine.cli("up", "--detach", "--driver=fake", *options)
+    assert done.stdout == f"{url}\n"
+    engine.start()
+
+
+def test_a_restart_whose_last_port_is_taken_finds_another(engine: RunningEngine) -> None:
+    url = engine.endpoint_url
+    engine.stop()
+    with socket.create_server(("127.0.0.1", engine.port)):
+        done = engine.cli("up", "--detach", "--driver=fake", "--port=0")
+    assert done.stdout != f"{url}\n"
+    engine.stop()
+    engine.start()
+    assert engine.endpoint_url == url
 
 
 def test_a_killed_engine_is_known_to_be_dead_and_another_starts(engine: RunningEngine) -> None:

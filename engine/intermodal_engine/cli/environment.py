@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_engine import identity
-from intermodal_engine.cli.engine import running
+from intermodal_engine.cli.engine import missing_keys, running
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.settings import Settings
 
@@ -75,10 +75,7 @@ def _variables(settings: Settings, present: Mapping[str, str]) -> dict[str, str 
     state = running(settings)
     keys = identity.read(settings)
     if keys is None:
-        raise IntermodalError(
-            f"`{settings.credentials_file}` is missing",
-            hint="restart the engine; it makes a new one",
-        )
+        raise missing_keys(settings)
     pair = keys.engine.credentials
     unwanted = [*_IN_THE_WAY, *sorted(n for n in present if n.startswith(_SERVICE_ENDPOINT_PREFIX))]
     no_proxy = _no_proxy(present)
@@ -87,8 +84,8 @@ def _variables(settings: Settings, present: Mapping[str, str]) -> dict[str, str 
         "AWS_ENDPOINT_URL": state.endpoint_url,
         "AWS_ACCESS_KEY_ID": pair.access_key_id,
         "AWS_SECRET_ACCESS_KEY": pair.secret_access_key,
-        "AWS_REGION": settings.region,
-        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_REGION": state.region,
+        "AWS_DEFAULT_REGION": state.region,
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
     }

@@ -1,9 +1,12 @@
 """What can be asked on the command line, and how what went wrong becomes a message and a code."""
 
 import argparse
+import math
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,6 +18,8 @@ EXIT_OK = 0
 EXIT_USER_ERROR = 1
 EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
+_DEFAULTS = {field.name: field.default for field in fields(Settings)}
+_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DISTRIBUTION = "intermodal-engine"
 
@@ -65,6 +70,11 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(home=Path(options.home).absolute() if options.home else default_home())
 
 
+def option_of(setting: str) -> str:
+    """The option that stands for a setting: `stop_grace_s` -> `--stop-grace`."""
+    return f"--{setting.removesuffix('_s').replace('_', '-')}"
+
+
 def parser() -> argparse.ArgumentParser:
     """Every command with its options."""
     root = argparse.ArgumentParser(
@@ -74,18 +84,13 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, summary: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=summary, description=summary)
-        command.add_argument(
-            "--home",
-            metavar="DIR",
-            help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
-        )
-        return command
+        return _add_home(commands.add_parser(name, help=summary, description=summary))
 
     _add_up(add("up", "start the engine"))
     add("down", "stop the engine; its jobs and endpoints keep running")
     _add_json(add("status", "show the engine"))
     _add_logs(add("logs", "print the log of a training job or an endpoint"))
+    _add_drill(commands)
     _add_prune(add("prune", "free what ended jobs left behind"))
     _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
     _add_exec(add("exec", "run a command with the environment that `env` prints"))
@@ -103,6 +108,8 @@ def _command(name: str) -> Command:
             from intermodal_engine.cli.status import status as command
         case "logs":
             from intermodal_engine.cli.logs import logs as command
+        case "drill":
+            from intermodal_engine.cli.drill import drill as command
         case "prune":
             from intermodal_engine.cli.prune import prune as command
         case "env":
@@ -122,6 +129,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _add_home(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument(
+        "--home",
+        metavar="DIR",
+        help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
+    )
+    return parser
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -130,20 +146,72 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
         type=_port,
-        default=DEFAULT_PORT,
-        help="TCP port on loopback; 0 takes any free one (default: %(default)s)",
+        metavar="N",
+        help="TCP port on loopback; 0 takes any free one (default: that of the home's last engine, "
+        f"which its running jobs know, else {DEFAULT_PORT})",
     )
     parser.add_argument(
         "--driver",
         choices=("auto", "process", "docker", "fake"),
-        default="auto",
         metavar="{auto,process,docker}",
-        help="what runs the instances (default: %(default)s)",
+        help="what runs the instances (default: auto)",
     )
     parser.add_argument(
         "--detach", action="store_true", help="return as soon as the engine answers"
     )
+    _add_settings(parser)
     parser.add_argument("--ready-descriptor", type=int, help=argparse.SUPPRESS)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Options that become the setting of the same name, where they are given."""
+    settings = parser.add_argument_group("settings, for this run of the engine")
+
+    def add(name: str, kind: Callable[[str], object], metavar: str, what: str) -> None:
+        default = _DEFAULTS[name]
+        settings.add_argument(
+            option_of(name),
+            dest=name,
+            type=kind,
+            metavar=metavar,
+            help=f"{what} (default: {default})",
+        )
+
+    add("region", _region, "REGION", "region of ARNs, and of clients that `env` points here")
+    add("max_instances", _count, "N", "instances of jobs that run at once; further jobs wait")
+    add(
+        "spot_interruptions_per_hour",
+        _amount,
+        "X",
+        "interrupt spot jobs at random, so often on average",
+    )
+    add(
+        "spot_capacity_wait_s",
+        _amount,
+        "SECONDS",
+        "how long an interrupted spot job waits for capacity",
+    )
+    add(
+        "stop_grace_s",
+        _amount,
+        "SECONDS",
+        "from SIGTERM to SIGKILL of a job that is stopped or interrupted; shorter than on AWS is "
+        "for tests and the impatient",
+    )
+
+
+def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    summary = "cause what AWS may cause, to see how a job takes it"
+    drills = commands.add_parser("drill", help=summary, description=summary).add_subparsers(
+        dest="drill", metavar="DRILL", required=True
+    )
+    summary = "take a spot job's instances away"
+    spot = _add_home(drills.add_parser("spot", help=summary, description=summary))
+    spot.add_argument("name", metavar="JOB", help="name of a training job on managed spot")
+    spot.add_argument(
+        "--after", type=_amount, default=0.0, metavar="SECONDS", help="wait so long before"
+    )
+    _add_json(spot)
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +246,28 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no TCP port (0 to 65535)")
     return port
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number above 0")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount < math.inf:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number from 0 on")
+    return amount
+
+
+def _region(text: str) -> str:
+    if not re.fullmatch(_REGION, text):
+        raise argparse.ArgumentTypeError(f"`{text}` is no region; write for example eu-central-1")
+    return text
 
 
 def _age_s(text: str) -> float:

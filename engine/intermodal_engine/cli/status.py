@@ -25,6 +25,7 @@ def status(options: argparse.Namespace) -> int:
         "endpoint": state.endpoint_url,
         "process": state.pid,
         "home": state.home,
+        "region": state.region,
         "version": state.version,
         "up for": f"{uptime_s // 3600}:{uptime_s // 60 % 60:02}:{uptime_s % 60:02}",
     }

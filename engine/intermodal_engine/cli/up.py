@@ -5,21 +5,34 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from intermodal_contract.errors import IntermodalError
-from intermodal_engine.cli.main import EXIT_OK, UnavailableError, settings_of
+from intermodal_engine.cli.main import EXIT_OK, UnavailableError, option_of, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.home import EngineState, is_locked, prepare, read_state
 from intermodal_engine.settings import Settings
 
+OPTIONS = (
+    "port",
+    "driver",
+    "region",
+    "max_instances",
+    "spot_interruptions_per_hour",
+    "spot_capacity_wait_s",
+    "stop_grace_s",
+)
+"""The settings that an option of `up` stands for."""
+
 
 def up(options: argparse.Namespace) -> int:
     """Starts the engine."""
-    settings = replace(settings_of(options), port=options.port, driver=options.driver)
+    named = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
+    settings = replace(settings_of(options), **named)
     prepare(settings)
     if options.detach:
-        return _detached(settings)
+        return _detached(settings, named)
     return _foreground(settings, options.ready_descriptor)
 
 
@@ -49,14 +62,14 @@ def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
     return EXIT_OK
 
 
-def _detached(settings: Settings) -> int:
+def _detached(settings: Settings, named: Mapping[str, object]) -> int:
     """Starts the engine as a process of its own and waits until that says it is ready."""
     if is_locked(settings.home):
-        return _running_already(settings)
+        return _running_already(settings, named)
     read_end, write_end = os.pipe()
     with settings.engine_log.open("ab") as log:
         process = subprocess.Popen(
-            [*_argv(settings), "--ready-descriptor", str(write_end)],
+            [*_argv(settings, named), "--ready-descriptor", str(write_end)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -77,28 +90,32 @@ def _detached(settings: Settings) -> int:
     return EXIT_OK
 
 
-def _running_already(settings: Settings) -> int:
+def _running_already(settings: Settings, named: Mapping[str, object]) -> int:
     state = read_state(settings)
     if state is None:
         raise UnavailableError(
             f"another engine is just starting or stopping on `{settings.home}`",
             hint="try again in a moment",
         )
-    if settings.port not in (0, state.port):
+    if settings.port not in (None, 0, state.port):
         print_note(f"the engine runs already, on port {state.port}")
+    if ignored := [option_of(name) for name in named if name != "port"]:
+        print_note(
+            f"the engine runs already; {', '.join(ignored)} would count from its next start on "
+            "(`intermodal down` stops it)"
+        )
     print(state.endpoint_url)
     return EXIT_OK
 
 
-def _argv(settings: Settings) -> list[str]:
+def _argv(settings: Settings, named: Mapping[str, object]) -> list[str]:
     return [
         sys.executable,
         "-m",
         "intermodal_engine.cli",
         "up",
         f"--home={settings.home}",
-        f"--port={settings.port}",
-        f"--driver={settings.driver}",
+        *(f"{option_of(name)}={value}" for name, value in named.items()),
     ]
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
+from intermodal_engine.gateway import internal
 from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.identity import Caller, KeyRing
@@ -94,6 +95,8 @@ class Gateway:
             self._origins.check(request)
             if request.path == HEALTH_PATH:
                 return self._answer_health(request_id)
+            if internal.is_internal(request):
+                return await self._answer_owner(exchange, request_id)
             signer = self._verify(request)
             body_check = signer.proof.body
             if needs_body(request, signer.proof.signing_name):
@@ -114,6 +117,18 @@ class Gateway:
         except Exception:  # noqa: BLE001 - the request boundary
             _log.exception("request %s: %s %s", request_id, request.method, request.path)
             return serialize_error(route, _internal_failure(request_id), request_id, request)
+
+    async def _answer_owner(self, exchange: Exchange, request_id: str) -> HttpResponse:
+        """What the command line asks; see `gateway/internal.py`."""
+        request = exchange.request
+        try:
+            internal.authorize(self._keys, request)
+            request.body = await exchange.read(internal.BODY_LIMIT_BYTES)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._workers, internal.perform, self._backends, request, request_id
+            )
+        except ServiceError as error:
+            return internal.refuse(error, request_id)
 
     def _answer_health(self, request_id: str) -> HttpResponse:
         body = json.dumps({"status": "ok", "pid": os.getpid(), **self._health}).encode()

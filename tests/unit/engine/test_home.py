@@ -14,6 +14,7 @@ from intermodal_engine.home import (
     EngineState,
     announced,
     is_locked,
+    last_port,
     locked,
     prepare,
     read_state,
@@ -38,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def state_of(settings: Settings) -> EngineState:
-    return EngineState(os.getpid(), 1, "http://127.0.0.1:1", str(settings.home), "0.1.0", 1.0)
+    return EngineState(os.getpid(), 1, "http://127.0.0.1:1", str(settings.home), "0.1.0", "r", 1.0)
 
 
 def test_only_one_engine_runs_on_a_home(settings: Settings) -> None:
@@ -54,6 +55,19 @@ def test_the_state_is_there_as_long_as_the_engine_runs(settings: Settings) -> No
         assert read_state(settings) == state_of(settings)
     assert read_state(settings) is None
     assert not settings.state_file.exists()
+
+
+def test_the_last_engines_port_is_known_after_it(settings: Settings) -> None:
+    assert last_port(settings) is None
+    with locked(settings.home), announced(settings, state_of(settings)):
+        pass
+    assert last_port(settings) == 1
+
+
+@pytest.mark.parametrize("content", ["", "x", "-1", "70000"])
+def test_a_broken_port_file_counts_for_nothing(settings: Settings, content: str) -> None:
+    settings.port_file.write_text(content)
+    assert last_port(settings) is None
 
 
 def test_what_a_killed_engine_left_counts_for_nothing(settings: Settings) -> None:

@@ -20,7 +20,7 @@ CLI = (sys.executable, "-m", "intermodal_engine.cli")
 @contextlib.contextmanager
 def seeming_engine(home: Path) -> Iterator[EngineState]:
     settings = Settings(home=home)
-    state = EngineState(1, 8123, "http://127.0.0.1:8123", str(home), "0.1.0", 0.0)
+    state = EngineState(1, 8123, "http://127.0.0.1:8123", str(home), "0.1.0", "eu-west-1", 0.0)
     prepare(settings)
     identity.load(settings)
     with locked(home), announced(settings, state):
@@ -51,7 +51,7 @@ def test_a_shell_that_evaluates_it_is_pointed_at_the_engine(
     after = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     assert after["AWS_ENDPOINT_URL"] == "http://127.0.0.1:8123"
     assert after["AWS_ACCESS_KEY_ID"].startswith("AKIA")
-    assert after["AWS_REGION"] == after["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert after["AWS_REGION"] == after["AWS_DEFAULT_REGION"] == "eu-west-1"
     assert "AWS_PROFILE" not in after
 
 

@@ -6,8 +6,24 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli import main
 from intermodal_engine.cli.output import print_error
 
+WRONG = [
+    [],
+    ["fly"],
+    ["logs"],
+    ["drill"],
+    ["drill", "spot"],
+    ["drill", "spot", "job", "--after=-1"],
+    ["up", "--port=70000"],
+    ["up", "--max-instances=0"],
+    ["up", "--max-instances=1.5"],
+    ["up", "--region=Frankfurt"],
+    ["up", "--spot-interruptions-per-hour=-1"],
+    ["up", "--spot-capacity-wait=nan"],
+    ["up", "--stop-grace=inf"],
+]
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["up", "--port", "70000"], ["logs"]])
+
+@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
 def test_wrong_usage_has_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
