@@ -91,3 +91,26 @@ def test_a_pipe_that_broke_fails_the_job_though_its_script_ended_well(
     assert job["FailureReason"] == (
         "ClientError: Data download failed:channel `train`: `s3://data/a` was replaced"
     )
+
+
+def test_an_interrupted_job_streams_from_its_first_epoch_again(
+    world: World, tmp_path: Path
+) -> None:
+    world.driver.script("*", Outcome(after_s=60))
+    request = training_request(
+        InputDataConfig=[pipe()],
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 600},
+    )
+    world.call("CreateTrainingJob", **request)
+    world.settle()
+    data = tmp_path / "home" / FOLDER / "ml/input/data"
+    assert (data / "train_0").read_bytes() == b"content"
+    world.backends.training_jobs.interrupt("job-1")
+    world.settle()
+    world.advance(5)
+    assert len(world.driver.started) == 2
+    assert [(data / f"train_{epoch}").read_bytes() for epoch in range(2)] == [b"content"] * 2
+    world.advance(60)
+    job = world.call("DescribeTrainingJob", TrainingJobName="job-1")
+    assert job["TrainingJobStatus"] == "Completed"
