@@ -61,5 +61,8 @@ HOST_WAIT_S = "INTERMODAL_HOST_WAIT_S"
 MASTER_PORT = "INTERMODAL_MASTER_PORT"
 """Port of the first host for rendezvous, where 7777 cannot be had."""
 
+MPI_SECRET = "INTERMODAL_MPI_SECRET"  # noqa: S105 - the variable's name
+"""Any text that only the hosts of the job know; they prove it to each other before MPI starts."""
+
 STUDIO_LOCAL_MODE = "SM_STUDIO_LOCAL_MODE"
 """`true`: do not wait for host names (the vendor's name for it)."""

@@ -186,7 +186,8 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(
         "SM_DISTRIBUTED_CONFIG",
-        "Settings of a launcher, as SDK v3 names them; the job's own `Environment` gives them.",
+        "Settings of a launcher as SDK v3 names them, `process_count_per_node` and "
+        "`mpi_additional_options`; the job's `Environment` may give them.",
         lambda job: dict(job.distributed),
     ),
     Variable(

@@ -18,6 +18,7 @@ from intermodal_training.environment import (
 from intermodal_training.hosts import DEFAULT_WAIT_S
 from intermodal_training.hyperparameters import decode
 from intermodal_training.job import DEFAULT_MASTER_PORT, TRAINING_MODULE, Job, Machine
+from intermodal_training.launchers import parameter_server
 
 _HEAD = """# Environment variables of a training script
 
@@ -68,6 +69,11 @@ _READ_BY_TRAIN: tuple[tuple[str, str, str], ...] = (
         env.MASTER_PORT,
         "Port of the first host for rendezvous, where the usual one is taken.",
         str(DEFAULT_MASTER_PORT),
+    ),
+    (
+        env.MPI_SECRET,
+        "Any text that only the hosts of an MPI job know, beside what they know anyway.",
+        "…",
     ),
     ("PIP_INDEX_URL", "Where pip finds packages; all `PIP_…` variables work.", "https://…"),
     (env.AWS_ENDPOINT_URL, "Where S3 is, if not at AWS.", "http://127.0.0.1:8765"),
@@ -137,6 +143,10 @@ def render() -> str:
             "",
             *_table(TORCH_VARIABLES, values),
             "",
+            "## Set by launchers",
+            "",
+            *_launchers(job),
+            "",
             "## Changed",
             "",
             "| variable | how |",
@@ -160,6 +170,46 @@ def render() -> str:
 def main() -> None:
     """Prints the page."""
     sys.stdout.write(render())
+
+
+_TORCHRUN = (
+    ("RANK", "Rank of the process, over all hosts."),
+    ("LOCAL_RANK", "Rank of the process on its host."),
+    ("WORLD_SIZE", "Number of processes, over all hosts."),
+    ("LOCAL_WORLD_SIZE", "Number of processes on this host."),
+    ("OMP_NUM_THREADS", "The CPUs of the host shared out, unless the job sets it."),
+)
+_MPI = (
+    ("OMPI_COMM_WORLD_RANK", "Rank of the process, over all hosts."),
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "Rank of the process on its host."),
+    ("OMPI_COMM_WORLD_SIZE", "Number of processes, over all hosts."),
+)
+_SERVER = {
+    "DMLC_ROLE": "What the process is; a script sees `worker`.",
+    "DMLC_NUM_WORKER": "Number of workers, one a host.",
+    "DMLC_NUM_SERVER": "Number of servers, one a host.",
+    "DMLC_PS_ROOT_URI": "Address of the scheduler.",
+    "DMLC_PS_ROOT_PORT": "Port of the scheduler.",
+    "DMLC_NODE_HOST": "Address of this host.",
+    "PS_VERBOSE": "What ps-lite logs.",
+}
+
+
+def _launchers(job: Job) -> list[str]:
+    server = parameter_server.variables(job, "worker", "10.0.0.1", "10.0.0.2")
+    rows = [
+        *(("torchrun", name, meaning, "") for name, meaning in _TORCHRUN),
+        *(("MPI", name, meaning, "") for name, meaning in _MPI),
+        *(("parameter server", name, _SERVER[name], value) for name, value in server.items()),
+    ]
+    return [
+        "| launcher | variable | meaning | example |",
+        "|---|---|---|---|",
+        *(
+            f"| {launcher} | `{name}` | {meaning} | {f'`{value}`' if value else ''} |"
+            for launcher, name, meaning, value in rows
+        ),
+    ]
 
 
 def _table(variables: tuple[Variable, ...], values: dict[str, str]) -> list[str]:

@@ -30,11 +30,10 @@ from intermodal_training.errors import DistributionError, HostsError
 from intermodal_training.launchers.ranks import RankReport
 from intermodal_training.report import Ending, say
 
-SECRET_VARIABLE = "INTERMODAL_MPI_SECRET"  # noqa: S105 - the variable's name
 _SECRET_PARTS = (
     env.TRAINING_JOB_ARN,
     env.TRAINING_JOB_NAME,
-    SECRET_VARIABLE,
+    env.MPI_SECRET,
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 )
@@ -97,7 +96,7 @@ class ControlServer:
             listener.close()
         with self._changed:
             for connection in self._connections.values():
-                connection.close()
+                _hang_up(connection)
 
     def wait_for_members(self, wait_s: float) -> None:
         """Returns once every other host is here.
@@ -207,7 +206,7 @@ class Member:
             if not _prove(connection, secret(environment), first=False):
                 raise HostsError(
                     f"`{leader}`, the first host, does not prove to be of this job",
-                    hint=f"has every host the same `{SECRET_VARIABLE}` and credentials?",
+                    hint=f"has every host the same `{env.MPI_SECRET}` and credentials?",
                 )
             _send(connection, {"member": host})
             yield cls(connection, leader)
@@ -310,6 +309,13 @@ def _connect(host: str, port: int, wait_s: float) -> Connection:
                 say(f"waiting for `{host}`, the first host, to listen on port {port}")
                 tell_at = now + _TELL_EVERY_S
             time.sleep(_RETRY_S)  # a port that nobody listens on yet cannot be waited on
+
+
+def _hang_up(connection: Connection) -> None:
+    """Ends a connection that another thread may be waiting on, which a close would not."""
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as one:
+        one.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def _prove(connection: Connection, key: bytes, *, first: bool) -> bool:

@@ -41,7 +41,7 @@ class RankReport:
 
     rank: int
     host: str
-    command: Sequence[str]
+    command: tuple[str, ...]
     ended_at: float
     outcome: Outcome
 
@@ -57,7 +57,8 @@ class RankReport:
     @classmethod
     def from_json(cls, entry: Mapping[str, Any]) -> "RankReport":
         """What `to_json` gave."""
-        return cls(**{**entry, "outcome": Outcome(**entry["outcome"])})
+        outcome, command = Outcome(**entry["outcome"]), tuple(entry["command"])
+        return cls(**{**entry, "outcome": outcome, "command": command})
 
 
 class RankFolder:
