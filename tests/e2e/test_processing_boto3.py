@@ -50,6 +50,11 @@ print("waiting", flush=True)
 time.sleep(60)
 """
 
+ROUTES = """
+rows = [line.split() for line in open("/proc/net/route").readlines()[1:]]
+print("ways out:", sum(row[1] == "00000000" for row in rows))
+"""
+
 COUNTS = """
 import pathlib, time
 for number in range(150):
@@ -276,6 +281,15 @@ def test_a_failing_script_is_quoted_in_the_reason_and_listed_as_failed(
     found = clients["sagemaker"].list_processing_jobs(NameContains="failing", StatusEquals="Failed")
     (summary,) = found["ProcessingJobSummaries"]
     assert summary["ExitMessage"] == "row 7 is no number"
+
+
+def test_an_isolated_job_has_no_way_out(clients: dict[str, Any]) -> None:
+    network = {"EnableNetworkIsolation": True}
+    job = run(clients, request(clients, "isolated", ROUTES, NetworkConfig=network))
+    if "network isolation was asked for" in job.get("FailureReason", ""):
+        pytest.skip("this machine can give an instance no network of its own")
+    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
+    assert "ways out: 0" in lines(clients, "isolated")
 
 
 def test_an_image_without_a_known_entry_point_fails_with_what_to_do(
