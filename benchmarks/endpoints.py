@@ -1,5 +1,7 @@
 """From a stored model to its first prediction, with a model that needs no framework."""
 
+import contextlib
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +52,7 @@ def measure() -> list[Figure]:
         predictors: list[Predictor] = []
         samples = []
         for _ in range(RUNS + 1):
-            samples.append(seconds_of(deploy_and_predict))
+            with contextlib.redirect_stdout(io.StringIO()):
+                samples.append(seconds_of(deploy_and_predict))
             predictors.pop().delete_endpoint()
     return [Figure("deploy() of a trivial model to first prediction", "s", 1.0, samples[1:])]

@@ -23,6 +23,7 @@ class Figure:
         at_least: whether the bound is a lower one.
         samples: every run's value; empty if it could not be measured.
         note: what a reader should know: the peer's own figure, or why nothing was measured.
+        detail: for the JSON alone.
     """
 
     what: str
@@ -31,6 +32,7 @@ class Figure:
     samples: list[float] = field(default_factory=list)
     at_least: bool = False
     note: str = ""
+    detail: str = ""
 
     @property
     def median(self) -> float | None:

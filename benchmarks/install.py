@@ -33,6 +33,6 @@ def measure() -> list[Figure]:
         size_bytes = sum(file.stat().st_blocks * 512 for file in files if file.exists())
     names = ", ".join(sorted(distributions))
     return [
-        Figure("base install: distributions", "", 9, [float(len(distributions))], note=names),
+        Figure("base install: distributions", "", 9, [float(len(distributions))], detail=names),
         Figure("base install: size", "MB", 36, [size_bytes / 1e6]),
     ]
