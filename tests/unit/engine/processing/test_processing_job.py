@@ -9,7 +9,7 @@ import pytest
 from intermodal_engine.drivers.base import MountMode
 from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.store.log_streams import last_lines
-from tests.helpers.lifecycle import ROLE, World, training_request
+from tests.helpers.lifecycle import ROLE, World
 from tests.helpers.processing import (
     cluster,
     create,
@@ -374,30 +374,3 @@ def test_the_log_stream_is_named_as_the_service_names_it(world: World) -> None:
     (stream,) = world.backends.log_streams.streams(group)
     assert stream.name == f"job-1/algo-1-{int(world.clock.now())}"
     assert last_lines(stream.path, 1) == ["hello"]
-
-
-def test_training_and_processing_jobs_wait_in_one_line(world: World) -> None:
-    world.driver.script("*", Outcome(after_s=10))
-    for number in range(world.backends.settings.max_instances):
-        world.call("CreateTrainingJob", **training_request(f"train-{number}"))
-    create(world)
-    world.settle()
-    assert len(world.driver.started) == world.backends.settings.max_instances
-    assert "ProcessingStartTime" not in describe(world)
-    world.advance(10)
-    world.advance(10)
-    assert describe(world)["ProcessingJobStatus"] == "Completed"
-
-
-def test_a_waiting_job_can_be_stopped_and_nobody_waits_behind_it(world: World) -> None:
-    world.driver.script("*", Outcome(after_s=10))
-    limit = world.backends.settings.max_instances
-    create(world, "first", ProcessingResources=cluster(1))
-    create(world, "large", ProcessingResources=cluster(limit))
-    create(world, "small")
-    world.settle()
-    assert [spec.instance_id.split("/")[1] for spec in world.driver.started] == ["first"]
-    stop(world, "large")
-    world.settle()
-    assert describe(world, "large")["ProcessingJobStatus"] == "Stopped"
-    assert [spec.instance_id.split("/")[1] for spec in world.driver.started] == ["first", "small"]

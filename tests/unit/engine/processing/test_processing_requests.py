@@ -1,15 +1,12 @@
 """What CreateProcessingJob takes and refuses, what Describe and List answer, GPUs, tags."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from intermodal_engine.drivers.fake import Outcome
-from intermodal_engine.lifecycle.processing_request import ProcessingRequest
-from intermodal_engine.settings import Settings
 from intermodal_engine.wire.errors import ServiceError
-from tests.helpers.lifecycle import World, make_world
+from tests.helpers.lifecycle import World
 from tests.helpers.processing import (
     cluster,
     create,
@@ -204,29 +201,3 @@ def test_a_job_has_tags(world: World) -> None:
     create(world, Tags=[{"Key": "team", "Value": "blue"}])
     arn = describe(world)["ProcessingJobArn"]
     assert world.call("ListTags", ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "blue"}]
-
-
-def test_gpus_are_asked_for_as_the_instance_type_has_them(world: World) -> None:
-    create(world, "gpu", ProcessingResources=cluster(2, "ml.p3.8xlarge"))
-    create(world, "unheard-of", ProcessingResources=cluster(1, "ml.m8i-flex.large"))
-    records = world.backends.records
-    wanted = [
-        ProcessingRequest(records.get("processing-job", name)).gpus_wanted
-        for name in ("gpu", "unheard-of")
-    ]
-    assert wanted == [8, 0]
-
-
-def test_jobs_on_a_machine_for_one_instance_take_turns_in_order(tmp_path: Path) -> None:
-    world = make_world(
-        tmp_path / "home", settings=Settings(home=tmp_path / "home", max_instances=1)
-    )
-    world.driver.script("*", Outcome(after_s=10))
-    for number in range(3):
-        create(world, f"job-{number}")
-    world.settle()
-    for number in range(3):
-        assert describe(world, f"job-{number}")["ProcessingJobStatus"] == "InProgress"
-        assert len(world.driver.started) == number + 1
-        world.advance(10)
-        assert describe(world, f"job-{number}")["ProcessingJobStatus"] == "Completed"
