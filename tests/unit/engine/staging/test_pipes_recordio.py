@@ -64,6 +64,15 @@ def test_a_short_record_is_laid_out_as_the_format_says() -> None:
     assert framed(b"hello") == bytes.fromhex("0a23d7ce 05000000") + b"hello\0\0\0"
 
 
+def test_a_record_with_the_magic_in_it_has_the_bytes_that_mxnet_writes() -> None:
+    """Recorded from `mxnet.recordio.MXRecordIO`, version 1.9.1."""
+    body = b"abcd" + MAGIC + b"ef" + MAGIC + b"gh" + MAGIC + MAGIC + b"z"
+    assert framed(body) == bytes.fromhex(
+        "0a23d7ce 04000020 61626364 0a23d7ce 08000040 65660a23 d7ce6768"
+        "0a23d7ce 00000040 0a23d7ce 01000060 7a000000"
+    )
+
+
 def test_what_no_record_can_hold_is_refused() -> None:
     with pytest.raises(RecordTooLargeError, match="536870912 bytes"):
         framed(Huge())
