@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.engine import CLI, RunningEngine, running_engine
-from tests.helpers.script_mode import BUCKET, ended_job, job_request, run_job
+from tests.helpers.script_mode import BUCKET, ended_job, job_request, run_job, wait_for_line
 
 pytestmark = pytest.mark.e2e
 
@@ -17,6 +17,21 @@ import boto3
 print(boto3.client("sts").get_caller_identity()["Arn"])
 boto3.client("s3").put_object(Bucket="demo", Key="from-the-job", Body=b"hello")
 print("done")
+"""
+
+WAITS = """
+import time
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+s3 = boto3.client("s3", config=Config(retries={"total_max_attempts": 1}))
+print("waits", flush=True)
+while True:
+    try:
+        s3.head_object(Bucket="demo", Key="go")
+        break
+    except (BotoCoreError, ClientError):
+        time.sleep(0.1)
 """
 
 
@@ -65,3 +80,15 @@ def test_prune_frees_an_ended_jobs_folder_beside_a_running_engine(
     assert not folder.exists()
     job = engine.client("sagemaker").describe_training_job(TrainingJobName="who-am-i")
     assert job["TrainingJobStatus"] == "Completed"
+
+
+def test_a_job_that_outlives_the_engine_reaches_the_next_one_whose_port_nobody_named(
+    engine: RunningEngine,
+) -> None:
+    sagemaker, s3 = engine.client("sagemaker"), engine.client("s3")
+    sagemaker.create_training_job(**job_request("waits", WAITS, s3))
+    wait_for_line(engine.client("logs"), "waits", "waits")
+    engine.stop()
+    engine.cli("up", "--detach", "--port=0")
+    s3.put_object(Bucket=BUCKET, Key="go", Body=b"")
+    assert ended_job(sagemaker, "waits")["TrainingJobStatus"] == "Completed"

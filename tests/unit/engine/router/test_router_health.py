@@ -25,7 +25,7 @@ def test_an_instance_that_is_not_up_yet_is_starting_and_then_healthy(stage: Stag
     began = time.monotonic()
     stage.wait_for("i-1", Health.HEALTHY)
     assert time.monotonic() - began < 0.5
-    assert stage.news == [("digits", "i-1", Health.HEALTHY)]
+    until(lambda: stage.news == [("digits", "i-1", Health.HEALTHY)])  # told by another thread
 
 
 def test_a_ping_that_is_not_200_does_not_make_healthy(stage: Stage) -> None:
