@@ -5,7 +5,7 @@ that is cut off, instances on loopback addresses), the routing table says which 
 """
 
 import contextlib
-import struct
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,8 +82,7 @@ def _networks(table: str) -> list[tuple[str, int, int]]:
 
 
 def _from_hex(text: str) -> int:
-    number: int = struct.unpack("!I", struct.pack("=I", int(text, 16)))[0]
-    return number
+    return int.from_bytes(int(text, 16).to_bytes(4, sys.byteorder), "big")
 
 
 def _number(address: str) -> int:

@@ -27,6 +27,8 @@ _GOODBYE = re.compile(r"^(?:\[rank\d+\]:)?(?:\[[WEIF]\d{4} |-{20,}$)")
 _RUNNER = re.compile(r'^\s+File "(?:<frozen runpy>|.*/runpy\.py)", line ')
 _EXCEPTION_LIMIT = 500
 _COMMAND_LIMIT = 200
+_SERVICE_ROOM = 40
+"""For what the service writes around the text: `AlgorithmError: `, `, exit code: 1`."""
 _LAST_LINES = 12
 _SHELL_SIGNAL_BASE = 128
 
@@ -110,7 +112,7 @@ def describe(outcome: Outcome, command: Sequence[str], of: str | None = None) ->
         head, body = "", _last_lines(outcome.error_tail)
         if not body:
             head = "the script said nothing on stderr"
-    room = FAILURE_LIMIT - len(end) - len(head) - 2
+    room = FAILURE_LIMIT - _SERVICE_ROOM - len(end) - len(head) - 2
     return "\n".join(part for part in (head, _end_of(body, room), end) if part)
 
 

@@ -22,12 +22,16 @@ _LET_OTHERS_SPEAK_S = 3.0
 _LOST_PEER = (
     "Connection closed by peer",
     "Connection reset by peer",
-    "Broken pipe",
-    "remote process exited or there was a network error",
-    "failed to recv, got 0 bytes",
     "Connection refused",
+    "Broken pipe",
+    "gloo",
+    "NCCL",
+    "TCPStore",
+    "DistBackendError",
+    "DistNetworkError",
+    "SIGABRT",
 )
-"""What gloo, NCCL and the store say when a rank elsewhere is gone."""
+"""In what gloo, NCCL and the store say, or abort with, when a rank elsewhere is gone."""
 
 
 def check(job: Job, entry_point: EntryPoint) -> None:
