@@ -112,6 +112,10 @@ def test_a_killed_rank_takes_its_script_along(tmp_path: Path) -> None:
     os.close(pidfd)
 
 
+def test_a_stop_that_comes_when_all_is_over_is_nobodys(tmp_path: Path) -> None:
+    RankFolder(tmp_path / "gone").pass_on(signal.SIGTERM, os.getpid())
+
+
 def report(rank: int, ended_at: float, outcome: Outcome) -> RankReport:
     return RankReport(rank, "algo-1", ("python", "train.py"), ended_at, outcome)
 

@@ -83,7 +83,10 @@ class RankFolder:
             number: of the signal.
             launcher: process group.
         """
-        self.path.joinpath(_STOPPED).write_text(str(int(number)))
+        try:
+            self.path.joinpath(_STOPPED).write_text(str(int(number)))
+        except FileNotFoundError:  # all is over, and the folder gone
+            return
         pids = [int(path.suffix[1:]) for path in self.path.glob("rank.*")]
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):

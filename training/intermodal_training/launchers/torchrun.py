@@ -18,7 +18,7 @@ PROCESS_COUNT = "sagemaker_torch_distributed_process_count_per_node"
 _PROCESS_COUNT_V3 = "process_count_per_node"
 _RANK = "intermodal_training.launchers.rank"
 _LOOPBACK = "127.0.0.1"
-_LET_OTHERS_SPEAK_S = 3.0
+_LET_OTHERS_SPEAK_S = 10.0
 _LOST_PEER = (
     "Connection closed by peer",
     "Connection reset by peer",
@@ -116,7 +116,10 @@ def _lost_a_peer(ending: Ending) -> bool:
 
 
 def _let_others_speak(signals: supervise.Signals) -> None:
-    """The host that ends first is named as the job's failure; this one only lost another."""
+    """The host that ends first is named as the job's failure; this one only lost another.
+
+    The service stops this one as soon as the other has ended, so the wait is short as a rule.
+    """
     poller = select.poll()
     poller.register(signals.wake_fd, select.POLLIN)
     poller.poll(_LET_OTHERS_SPEAK_S * 1000)
