@@ -13,7 +13,7 @@ from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
-from intermodal_engine.lifecycle import fleet, training_instances
+from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_pages import read_events
@@ -36,7 +36,7 @@ class _Follower:
 
     Args:
         log_streams: where they are.
-        name: of a training job or an endpoint.
+        name: of a training job, a processing job or an endpoint.
     """
 
     def __init__(self, log_streams: LogStreams, name: str) -> None:
@@ -49,6 +49,7 @@ class _Follower:
         found = []
         for group, prefix in (
             (training_instances.LOG_GROUP, f"{self._name}/"),
+            (processing_instances.LOG_GROUP, f"{self._name}/"),
             (f"{fleet.LOG_GROUP_PREFIX}{self._name}", ""),
         ):
             try:
@@ -89,7 +90,7 @@ def _print(
 ) -> int:
     if not follower.streams() and _status(records, options.name) is None:
         raise IntermodalError(
-            f"there is no training job or endpoint `{options.name}` on `{settings.home}`",
+            f"there is no job or endpoint `{options.name}` on `{settings.home}`",
             hint="`intermodal exec -- aws sagemaker list-training-jobs` names them, or choose "
             "another engine with `--home`",
         )
@@ -117,15 +118,19 @@ def _opened_records(settings: Settings) -> Iterator[Records | None]:
 
 
 def _status(records: Records | None, name: str) -> str | None:
-    """The status of the training job, else of the endpoint, of that name."""
+    """The status of the training job, else the processing job, else the endpoint of that name."""
     if records is None:
         return None
-    record = records.find(training_instances.KIND, name) or records.find(fleet.KIND, name)
-    return record.status if record is not None else None
+    kinds = (training_instances.KIND, processing_instances.KIND, fleet.KIND)
+    found = (records.find(kind, name) for kind in kinds)
+    return next((record.status for record in found if record is not None), None)
 
 
 def _has_ended(status: str | None) -> bool:
-    """Whether nothing more will be written; an endpoint writes until it is deleted."""
+    """Whether nothing more will be written; an endpoint writes until it is deleted.
+
+    Processing jobs end with the same words as training jobs.
+    """
     return status is None or (
         status in TrainingJobStatus.__members__.values() and is_terminal(TrainingJobStatus(status))
     )

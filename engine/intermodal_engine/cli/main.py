@@ -72,6 +72,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 def option_of(setting: str) -> str:
     """The option that stands for a setting: `stop_grace_s` -> `--stop-grace`."""
+    if setting == "file_systems":
+        return "--file-system"  # given once for each
     return f"--{setting.removesuffix('_s').replace('_', '-')}"
 
 
@@ -89,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
     _add_up(add("up", "start the engine"))
     add("down", "stop the engine; its jobs and endpoints keep running")
     _add_json(add("status", "show the engine"))
-    _add_logs(add("logs", "print the log of a training job or an endpoint"))
+    _add_logs(add("logs", "print the log of a job or an endpoint"))
     _add_drill(commands)
     _add_prune(add("prune", "free what ended jobs left behind"))
     _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
@@ -127,6 +129,25 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"intermodal {version(DISTRIBUTION)}")
         parser.exit()
+
+
+class _FileSystem(argparse.Action):
+    """Collects `ID=DIR` pairs."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        file_system, separator, folder = str(values).partition("=")
+        if not (file_system and separator and folder):
+            parser.error(f"argument {option_string}: `{values}` is not of the form ID=DIR")
+        if not Path(folder).is_dir():
+            parser.error(f"argument {option_string}: `{folder}` is no folder")
+        known = getattr(namespace, self.dest) or {}
+        setattr(namespace, self.dest, {**known, file_system: Path(folder).absolute()})
 
 
 def _add_home(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -198,6 +219,19 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "from SIGTERM to SIGKILL of a job that is stopped or interrupted; shorter than on AWS is "
         "for tests and the impatient",
     )
+    add(
+        "health_timeout_s",
+        _amount,
+        "SECONDS",
+        "how long an endpoint's new instances may take to answer /ping",
+    )
+    settings.add_argument(
+        "--file-system",
+        dest="file_systems",
+        action=_FileSystem,
+        metavar="ID=DIR",
+        help="folder that stands in for an EFS or FSx file system of that id; may be repeated",
+    )
 
 
 def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -215,7 +249,9 @@ def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="name of a training job or an endpoint")
+    parser.add_argument(
+        "name", metavar="JOB", help="name of a training job, a processing job or an endpoint"
+    )
     parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
 
 

@@ -22,6 +22,8 @@ OPTIONS = (
     "spot_interruptions_per_hour",
     "spot_capacity_wait_s",
     "stop_grace_s",
+    "health_timeout_s",
+    "file_systems",
 )
 """The settings that an option of `up` stands for."""
 
@@ -115,8 +117,15 @@ def _argv(settings: Settings, named: Mapping[str, object]) -> list[str]:
         "intermodal_engine.cli",
         "up",
         f"--home={settings.home}",
-        *(f"{option_of(name)}={value}" for name, value in named.items()),
+        *(word for name, value in named.items() for word in _words(name, value)),
     ]
+
+
+def _words(name: str, value: object) -> list[str]:
+    """How a setting is said on the command line."""
+    if isinstance(value, Mapping):
+        return [f"{option_of(name)}={key}={one}" for key, one in value.items()]
+    return [f"{option_of(name)}={value}"]
 
 
 def _report(descriptor: int, document: object) -> None:

@@ -1,4 +1,4 @@
-"""Frees what ended jobs left behind: instance folders, unpacked models, logs.
+"""Frees what ended jobs left behind: instance folders, unpacked models, logs, environments.
 
 Records, events, objects and whatever an open job or endpoint uses are never touched. Works beside
 a running engine, since what has ended never changes.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_contract.statuses import ProcessingJobStatus, TrainingJobStatus, is_terminal
+from intermodal_engine.drivers.environment_build import unused_environments
 from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
@@ -30,7 +31,7 @@ class Pruned:
     """One thing that was, or would be, removed.
 
     Attributes:
-        what: `instance`, `model`, `log` or `scratch`.
+        what: `instance`, `model`, `log`, `scratch` or `environment`.
         path: where it lay.
         size_bytes: what it took on disk.
     """
@@ -53,7 +54,7 @@ def prune(
         dry_run: only say what would go.
 
     Returns:
-        What went, in no particular order.
+        What went, in the order of its going.
     """
     before = now - older_than_s
     candidates = [
@@ -61,6 +62,10 @@ def prune(
         *_models(settings, records, min(before, now - SETTLING_S)),
         *_scratch(settings, min(before, now - SETTLING_S)),
         *_logs(settings, records, before),
+        *(
+            ("environment", path)
+            for path in unused_environments(settings.environments_folder, before)
+        ),
     ]
     pruned = [Pruned(what, path, _size_bytes(path)) for what, path in candidates]
     for one in () if dry_run else pruned:

@@ -4,6 +4,8 @@ Rows are written in short transactions, one at a time, each durable before it re
 (`synchronous=FULL` in WAL mode). Readers never wait for writers.
 """
 
+import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -100,8 +102,43 @@ MIGRATIONS: list[str] = [
 """One script a schema version, in order. Append; never edit what has shipped."""
 
 
+RESERVE_BYTES = 4 << 20
+"""Enough for thousands of rows; little enough for the smallest disk."""
+
+
 class DatabaseTooNewError(Exception):
     """The file was written by a later version of the engine."""
+
+
+class Reserve:
+    """Room kept free on the disk, so that the engine can still write down that the disk is full.
+
+    Args:
+        path: the file that holds the room.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._is_held = False
+
+    def restore(self) -> None:
+        """Takes the room again where it was given up and the disk has plenty."""
+        if self._is_held:
+            return
+        try:
+            if self._path.exists():
+                self._is_held = True
+            elif shutil.disk_usage(self._path.parent).free > 4 * RESERVE_BYTES:
+                with self._path.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+                self._is_held = True
+        except OSError:
+            self.spend()
+
+    def spend(self) -> None:
+        """Gives the room up."""
+        self._path.unlink(missing_ok=True)
+        self._is_held = False
 
 
 class Database:
@@ -120,6 +157,7 @@ class Database:
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._connections_lock = threading.Lock()
+        self._reserve = Reserve(path.with_name("reserve"))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._migrate()
 
@@ -127,20 +165,24 @@ class Database:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed durably at exit, rolled back on an exception.
 
-        Nested use joins the outer transaction.
+        Nested use joins the outer transaction. Where the disk is full the transaction fails, and
+        the next one has the reserve's room.
         """
         with self._write_lock:
             connection = self._connection()
             if connection.in_transaction:
                 yield connection
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            self._reserve.restore()
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
+                connection.execute("COMMIT")
+            except BaseException as error:
+                _roll_back(connection)
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                    self._reserve.spend()
                 raise
-            connection.execute("COMMIT")
 
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
@@ -181,3 +223,9 @@ class Database:
             connection.executescript(
                 f"BEGIN IMMEDIATE;\n{script}\n;PRAGMA user_version={number};\nCOMMIT;"
             )
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    """Ends a failed transaction; SQLite itself has done so where the disk is full."""
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

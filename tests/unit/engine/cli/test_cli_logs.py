@@ -67,7 +67,7 @@ def test_the_logs_of_several_instances_are_merged_by_time(
 
 def test_a_name_that_is_not_there_is_named(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert home.run("logs", "nobody") == 1
-    assert "no training job or endpoint `nobody`" in capsys.readouterr().err
+    assert "no job or endpoint `nobody`" in capsys.readouterr().err
 
 
 def test_follow_goes_on_until_the_job_has_ended(

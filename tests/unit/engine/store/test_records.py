@@ -1,13 +1,20 @@
 """Records: one transaction a change, events beside it, pages that neither skip nor repeat."""
 
+import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intermodal_engine.clock import FakeClock
-from intermodal_engine.store.database import MIGRATIONS, Database, DatabaseTooNewError
+from intermodal_engine.store.database import (
+    MIGRATIONS,
+    RESERVE_BYTES,
+    Database,
+    DatabaseTooNewError,
+)
 from intermodal_engine.store.records import (
     InvalidTokenError,
     Query,
@@ -183,3 +190,28 @@ def test_a_database_of_a_later_version_is_refused_with_advice(tmp_path: Path) ->
     database.close()
     with pytest.raises(DatabaseTooNewError, match="update intermodal"):
         Database(path)
+
+
+def test_a_full_disk_leaves_the_engine_room_to_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.sqlite"
+    database = Database(path)
+    records = Records(database, FakeClock())
+    add(records, "a")
+    assert (tmp_path / "reserve").stat().st_size == RESERVE_BYTES
+    with database.reader() as connection:  # as large as it may get, for SQLite a full disk
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        records.insert("job", "b", arn="arn:b", request={"x": "y" * 100_000})
+    assert not (tmp_path / "reserve").exists()
+    with database.reader() as connection:
+        connection.execute("PRAGMA max_page_count=100000")
+    assert records.find("job", "b") is None
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    add(records, "b")
+    assert not (tmp_path / "reserve").exists()
+    monkeypatch.undo()
+    add(records, "c")
+    assert (tmp_path / "reserve").exists()
