@@ -96,6 +96,21 @@ network.export(str(model / "digits"))
 """
 
 
+# Each worker pushes gradients of its own; the servers add them up before anyone pulls.
+DIST_SYNC = """
+import mxnet as mx
+
+store = mx.kv.create("dist_sync")
+store.init("weight", mx.nd.zeros((3,)))
+for step in range(4):
+    store.push("weight", mx.nd.ones((3,)) * (store.rank + 1) * (step + 1))
+    weight = mx.nd.zeros((3,))
+    store.pull("weight", out=weight)
+    weight.wait_to_read()
+print(f"rank {store.rank} of {store.num_workers} weight {weight.asnumpy().tolist()}")
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """Two jobs that were created at the same moment, and what they printed."""
@@ -205,6 +220,29 @@ def test_its_model_is_served_by_two_instances_and_knows_digits(
     predicted = json.loads(answer["Body"].read())
     right = sum(int(a) == int(b) for a, b in zip(predicted, digits.target[:100], strict=True))
     assert right >= 95
+
+
+def test_two_instances_agree_through_the_parameter_server(
+    trained: Trained, clients: dict[str, Any]
+) -> None:
+    request = job_request(
+        "kvstore",
+        DIST_SYNC,
+        clients["s3"],
+        AlgorithmSpecification={"TrainingImage": TRAINING_IMAGE, "TrainingInputMode": "File"},
+        HyperParameters={"sagemaker_parameter_server_enabled": "true"},
+        ResourceConfig={
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 1,
+        },
+    )
+    clients["sagemaker"].create_training_job(**request)
+    job = ended_job(clients["sagemaker"], "kvstore")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    told = [line for line in log_lines(clients["logs"], "kvstore") if line.startswith("rank")]
+    # Without an optimizer the store holds the last sum: (1 + 2) * 4.
+    assert sorted(told) == [f"rank {rank} of 2 weight [12.0, 12.0, 12.0]" for rank in (0, 1)]
 
 
 def test_a_further_job_starts_without_making_anything(

@@ -10,19 +10,12 @@ from pathlib import Path
 import pytest
 
 from intermodal_contract.training_files import ResourceConfig
+from intermodal_engine.drivers.environment import Environments
 from tests.helpers.train_program import Result, TrainProgram
 
-MXNET_PYTHON = os.environ.get("INTERMODAL_TEST_MXNET_PYTHON", "")
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(
-        not MXNET_PYTHON,
-        reason="THE PARAMETER SERVER IS NOT TESTED: set INTERMODAL_TEST_MXNET_PYTHON to the "
-        "python of an environment with mxnet 1.9.1 and numpy 1.23.5",
-    ),
-]
-
+IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/mxnet-training:1.4.1-cpu-py3"
 ROOT = Path(__file__).parents[2]
 SOURCES = os.pathsep.join(str(ROOT / part) for part in ("contract", "training"))
 HOSTS = ("127.64.200.1", "127.64.200.2")
@@ -53,6 +46,15 @@ store.init("weight", mx.nd.zeros((3,)))
 """
 
 
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of an environment with MXNet, made as the engine makes it."""
+    environment = Environments(tmp_path_factory.mktemp("environments")).resolve(IMAGE)
+    assert environment.make is not None
+    environment.make(print)
+    return str(environment.python)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOSTS[0], 0))
@@ -63,7 +65,7 @@ def free_port() -> int:
 Started = tuple[TrainProgram, subprocess.Popen[str]]
 
 
-def start(folder: Path, script: str) -> list[Started]:
+def start(folder: Path, script: str, python: str) -> list[Started]:
     port = free_port()
     started = []
     for host in HOSTS:
@@ -74,26 +76,26 @@ def start(folder: Path, script: str) -> list[Started]:
                 "PYTHONPATH": SOURCES,
                 "INTERMODAL_MASTER_PORT": str(port),
             },
-            python=MXNET_PYTHON,
+            python=python,
         )
         started.append((program, program.start({"train.py": script}, values=SWITCH)))
     return started
 
 
-def run(folder: Path, script: str) -> list[Result]:
-    return [program.finish(process) for program, process in start(folder, script)]
+def run(folder: Path, script: str, python: str) -> list[Result]:
+    return [program.finish(process) for program, process in start(folder, script, python)]
 
 
-def test_dist_sync_gives_both_workers_the_same_parameters(tmp_path: Path) -> None:
-    results = run(tmp_path, DIST_SYNC)
+def test_dist_sync_gives_both_workers_the_same_parameters(tmp_path: Path, python: str) -> None:
+    results = run(tmp_path, DIST_SYNC, python)
     assert [result.code for result in results] == [0, 0], results
     found = sorted(result.out.strip() for result in results)
     # Without an optimizer the store holds the last sum: (1 + 2) * 4.
     assert found == [f"rank {rank} of 2 weight [12.0, 12.0, 12.0]" for rank in (0, 1)]
 
 
-def test_nothing_is_left_running(tmp_path: Path) -> None:
-    run(tmp_path, DIST_SYNC)
+def test_nothing_is_left_running(tmp_path: Path, python: str) -> None:
+    run(tmp_path, DIST_SYNC, python)
     assert not [
         path.parent
         for path in Path("/proc").glob("[0-9]*/environ")
@@ -108,8 +110,8 @@ def readable(path: Path) -> bytes:
         return b""
 
 
-def test_a_failing_worker_is_named_and_takes_its_servers_along(tmp_path: Path) -> None:
-    started = start(tmp_path, ONE_WORKER_FAILS)
+def test_a_failing_worker_is_named_and_takes_its_servers_along(tmp_path: Path, python: str) -> None:
+    started = start(tmp_path, ONE_WORKER_FAILS, python)
     pidfds = [os.pidfd_open(process.pid) for _, process in started]
     first, _, _ = select.select(pidfds, [], [], 40)
     assert len(first) == 1
@@ -124,13 +126,15 @@ def test_a_failing_worker_is_named_and_takes_its_servers_along(tmp_path: Path) -
     assert "exit code 1 of the worker on 127.64.200." in failed.failure
 
 
-def test_a_server_that_cannot_start_ends_the_job_with_its_reason(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_ends_the_job_with_its_reason(
+    tmp_path: Path, python: str
+) -> None:
     script = "import time\ntime.sleep(60)\n"
     broken = 'import os\nif os.environ["DMLC_ROLE"] == "server":\n    raise OSError("no memory")\n'
     program = TrainProgram(
         tmp_path / "ml",
         environment={"PYTHONPATH": SOURCES},
-        python=MXNET_PYTHON,
+        python=python,
     )
     result = program.run({"train.py": script, "mxnet.py": broken}, values=SWITCH)
     assert result.failure is not None

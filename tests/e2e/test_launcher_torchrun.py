@@ -15,18 +15,7 @@ pytestmark = pytest.mark.e2e
 TORCHRUN = {"sagemaker_torch_distributed_enabled": "true"}
 TWO_INSTANCES = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
 
-CULPRITS = pytest.mark.parametrize(
-    ("rank", "host"),
-    [
-        (0, "algo-1"),
-        pytest.param(
-            *(1, "algo-2"),
-            marks=pytest.mark.xfail(
-                reason="the engine blames the first host that failed by name, not by time"
-            ),
-        ),
-    ],
-)
+CULPRITS = pytest.mark.parametrize(("rank", "host"), [(0, "algo-1"), (1, "algo-2")])
 
 # Each rank starts from weights of its own and has data of its own, so only the exchange of
 # parameters and gradients can make them equal.

@@ -23,6 +23,7 @@ from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
 from intermodal_engine.lifecycle.capacity import Capacity, Demand
 from intermodal_engine.lifecycle.failure import Ending, describe_ending, describe_error, shorten
+from intermodal_engine.lifecycle.members import culprit
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.lifecycle.training_instances import KIND, TrainingInstances
@@ -399,7 +400,7 @@ class TrainingJobLifecycle:
         self._capacity.release((KIND, record.name))
 
     def _describe(self, request: TrainingRequest, attempt: Attempt, bad: list[Member]) -> str:
-        first = bad[0]
+        first = culprit(bad)
         paths = self._instances.paths(request, first.host)
         log = self._instances.log_file(request, attempt, first.host)
         return describe_ending(Ending(first.host, first.status, paths, log))
