@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from intermodal import image_uris
 from intermodal.estimator_base import EstimatorBase
 from intermodal.model import FrameworkModel
+from intermodal.names import name_from_base
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments
 
 
@@ -96,8 +97,10 @@ class Framework(EstimatorBase):
         Args:
             arguments: of the framework's model class. With `entry_point` that code serves, else
                 what the training script put into the model's `code/`, else the training code.
+                Without `name` the model gets one of its own, as it has in the vendor's SDK.
         """
         given = {
+            "name": name_from_base(self._base_name()),
             "framework_version": self.framework_version,
             "py_version": self.py_version,
             "image_uri": self.image_uri,

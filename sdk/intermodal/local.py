@@ -137,7 +137,8 @@ def start_engine(home: Path) -> None:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip() or "it said nothing"
         raise EngineUnavailableError(
-            f"`intermodal up --detach` ended with exit code {done.returncode}: {said}"
+            f"`intermodal up --detach` ended with exit code {done.returncode}: {said}",
+            hint="start it yourself with the options that it needs; a session uses one that runs",
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from intermodal.errors import InvalidArgumentsError
+from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor
 from intermodal.production_variants import production_variant
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from intermodal.session import Session
 
 CODE_PATH = "/opt/ml/model/code"
+_TRAINING_CODE_SERVES = (
+    "the model brought no `code/inference.py`, so the training script was imported to serve it; "
+    'keep what trains below `if __name__ == "__main__":`, or give deploy() an `entry_point`'
+)
 
 
 class Model:
@@ -93,6 +97,7 @@ class Model:
         self.container_log_level = container_log_level
         self.code = as_code(entry_point, source_dir, dependencies)
         self.inherited_code: UploadedCode | None = None
+        self._serves_training_code = False
         self.endpoint_name: str | None = None
 
     @property
@@ -197,15 +202,20 @@ class Model:
             model_data_download_timeout=model_data_download_timeout,
             container_startup_health_check_timeout=container_startup_health_check_timeout,
         )
-        self.sagemaker_session.endpoint_from_production_variants(
-            self.endpoint_name,
-            [variant],
-            tag_list(tags),
-            kms_key,
-            wait,
-            data_capture_config,
-            async_inference_config,
-        )
+        try:
+            self.sagemaker_session.endpoint_from_production_variants(
+                self.endpoint_name,
+                [variant],
+                tag_list(tags),
+                kms_key,
+                wait,
+                data_capture_config,
+                async_inference_config,
+            )
+        except EndpointFailedError as error:
+            if self._serves_training_code:
+                error.hint = f"{_TRAINING_CODE_SERVES}\nhint: {error.hint}"
+            raise
         return self._predictor(serializer, deserializer)
 
     def delete_model(self) -> None:
@@ -266,6 +276,7 @@ class Model:
                 if archive.has_own_code:
                     return data, OWN_PROGRAM
                 archive.add_uploaded(self.inherited_code)
+                self._serves_training_code = True
                 return self._upload(archive), self.inherited_code.script_name
         if not data.startswith("s3://"):
             return self.sagemaker_session.upload_data(

@@ -105,11 +105,12 @@ class TrainingJobWaiter:
         lines = self._log.last_lines()
         reason = description.get("FailureReason") or "the service gives no reason"
         streams = ", ".join(f"`{stream}`" for stream in self._log.streams)
+        where = "all of its log" if lines else "a log would be here"
         return JobFailedError(
             f"training job `{name}` failed: {reason}\n{_shown(lines, self._log.silence)}",
             [TrainingJobStatus.COMPLETED, TrainingJobStatus.STOPPED],
             str(description["TrainingJobStatus"]),
-            hint=f"all of its log: `intermodal logs {name}`, or CloudWatch log group "
+            hint=f"{where}: `intermodal logs {name}`, or CloudWatch log group "
             f"`{TRAINING_GROUP}`, streams {streams or f'that begin with `{name}/`'}",
         )
 

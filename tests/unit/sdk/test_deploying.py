@@ -145,6 +145,34 @@ def test_an_endpoint_that_fails_raises_with_its_reason(aws: FakeAws, session: Se
     assert "`/aws/sagemaker/Endpoints/end`" in str(raised.value)
 
 
+def test_where_the_training_script_could_not_serve_the_error_says_that_it_did(
+    aws: FakeAws, session: Session, script: Path
+) -> None:
+    aws.endpoint_statuses = ["Creating", "Failed"]
+    estimator = trained(session, script)
+
+    with pytest.raises(EndpointFailedError, match="the training script was imported to serve"):
+        estimator.deploy(1, "ml.m5.large", endpoint_name="end")
+
+    with pytest.raises(EndpointFailedError) as raised:
+        estimator.deploy(1, "ml.m5.large", endpoint_name="end", entry_point=str(script))
+    assert "training script" not in str(raised.value)
+
+
+def test_a_model_has_its_name_before_it_is_created(
+    aws: FakeAws, session: Session, script: Path
+) -> None:
+    estimator = trained(session, script)
+    model = estimator.create_model()
+
+    # Else update_endpoint(model_name=model.name) would keep the old model and say nothing.
+    assert model.name is not None
+    assert model.name.startswith("pytorch-training-")
+    assert model.create("ml.m5.large") == model.name
+    assert aws.params("CreateModel")["ModelName"] == model.name
+    assert estimator.create_model(name="mine").name == "mine"
+
+
 def test_deploy_tags_model_configuration_and_endpoint(aws: FakeAws, session: Session) -> None:
     model = Model("image", MODEL_DATA, ROLE_ARN, sagemaker_session=session)
 

@@ -228,8 +228,9 @@ def test_an_engine_that_refuses_to_start_is_quoted(
     (package / "cli.py").write_text("import sys\nsys.exit('the port is taken')\n")
     monkeypatch.setenv("PYTHONPATH", str(package.parent))
 
-    with pytest.raises(EngineUnavailableError, match="exit code 1: the port is taken"):
+    with pytest.raises(EngineUnavailableError, match="exit code 1: the port is taken") as raised:
         LocalSession(tmp_path / "home")
+    assert "start it yourself" in (raised.value.hint or "")
 
 
 def test_importing_takes_neither_boto3_nor_numpy() -> None:
