@@ -31,7 +31,9 @@ from tests.helpers.driver_stages import (
 
 pytestmark = pytest.mark.needs_root
 
+ADDRESSES_V6 = Path("/proc/net/if_inet6")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+OPEN_PORT = 28_998
 OUTSIDE, OUTSIDE_GATEWAY = "203.0.113.254", "203.0.113.253"
 PROBE = """
 import os, socket
@@ -43,6 +45,24 @@ for target in os.environ["TARGETS"].split():
     except OSError as error:
         print(target, type(error).__name__)
 """
+DETOUR = (
+    PROBE
+    + f"""
+import fcntl, struct
+def sockaddr(address):
+    return struct.pack("=HH4s8x", socket.AF_INET, 0, address)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    name = struct.pack("16s24x", b"eth0")
+    own, mask = (fcntl.ioctl(asking, request, name)[20:24] for request in (0x8915, 0x891B))
+    host = bytes(a & b for a, b in zip(own, mask))[:3] + bytes([(own[3] & mask[3]) + 1])
+    everywhere, gateway = sockaddr(bytes(4)), sockaddr(host)
+    # SIOCADDRT with RTF_UP | RTF_GATEWAY
+    route = struct.pack("@L16s16s16sHhLPhPLLH", 0, everywhere, gateway, everywhere, 3, *[0] * 8)
+    fcntl.ioctl(asking, 0x890B, route)
+os.environ["TARGETS"] = f"{{socket.inet_ntoa(host)}}:{OPEN_PORT} " + os.environ["TARGETS"]
+"""
+)
+"""Makes a route to everywhere over the host, then has the host itself among its targets."""
 SERVER = """
 import http.server, os, socketserver
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -138,13 +158,14 @@ def probe(stage: ProcessStage, number: int, *targets: str, outbound: bool = True
     return [line.partition(" ")[2] for line in text_of(spec.log).splitlines()]
 
 
+@pytest.mark.parametrize("outbound", [True, False])
 def test_programs_that_insist_on_all_addresses_and_one_port_do_not_collide(
-    stage: ProcessStage,
+    stage: ProcessStage, outbound: bool
 ) -> None:
     instances = []
     for number in (1, 2):
         spec = with_environment(stage.python(number, SERVER), {"NAME": f"instance {number}"})
-        spec = replace(spec, ports=(8080,))
+        spec = replace(spec, ports=(8080,), outbound=outbound)
         instances.append(stage.driver.start(stage.driver.plan(spec), stage.ends))
         stage.wait_until_ready(spec)
     for number, instance in enumerate(instances, 1):
@@ -168,17 +189,22 @@ def test_an_instance_reaches_the_engine_and_nothing_else_on_the_hosts_loopback(
     assert "hello" not in " ".join(seen[1:])
 
 
-def test_an_instance_without_a_way_out_reaches_the_engine_only(stage: ProcessStage) -> None:
-    gateway = stage.driver.gateway_host("any")
+def test_an_instance_without_a_way_out_reaches_neither_the_engine_nor_the_host(
+    stage: ProcessStage,
+) -> None:
+    """Not even where its program, which is root, makes a route of its own."""
+    targets = f"{stage.driver.gateway_host('any')}:{ENGINE_PORT} {OUTSIDE}:80"
+    spec = with_environment(stage.python(1, DETOUR + PROBE), {"TARGETS": targets})
     with (
         machine_outside() as outside,
         greeter(OUTSIDE, 80, outside) as callers,
-        greeter("127.0.0.1", ENGINE_PORT),
+        greeter("127.0.0.1", ENGINE_PORT) as engine,
+        greeter("0.0.0.0", OPEN_PORT) as host,
     ):
-        seen = probe(stage, 1, f"{gateway}:{ENGINE_PORT}", f"{OUTSIDE}:80", outbound=False)
-    assert seen[0].startswith("hello")
-    assert seen[1] == "OSError"
-    assert callers == []
+        assert stage.run(replace(spec, outbound=False)).exit_code == 0
+    seen = [line.partition(" ")[2] for line in text_of(spec.log).splitlines()]
+    assert seen == ["OSError"] * 2 + ["TimeoutError"] * 3  # no route; then the firewall
+    assert (callers, engine, host) == ([], [], [])
 
 
 def test_the_way_out_leads_to_other_machines_under_the_hosts_address(
@@ -202,6 +228,9 @@ def test_hosts_of_one_job_reach_each_other(stage: ProcessStage, outbound: bool) 
     stage.wait_until_ready(first)
     assert stage.run(second).exit_code == 0
     assert text_of(second.log) == "b'first'\n"
+    if not outbound and ADDRESSES_V6.exists():
+        with_addresses = {line.split()[-1] for line in ADDRESSES_V6.read_text().splitlines()}
+        assert not with_addresses & set(own_links(stage).values())
     stage.driver.stop(instance)
     stage.ends.wait_for(first.instance_id)
 

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 
 LOGS = "/aws/sagemaker/ProcessingJobs"
 IMAGE = "intermodal/python:3"
+GATEWAY = "198.19.255.254"
+"""Where a job with a network of its own finds the engine."""
 CODE = "/opt/ml/processing/input/code/run.py"
 SHARDS = 4
 PATIENCE_S = 30.0
@@ -51,8 +53,17 @@ time.sleep(60)
 """
 
 ROUTES = """
+import os, socket
 rows = [line.split() for line in open("/proc/net/route").readlines()[1:]]
 print("ways out:", sum(row[1] == "00000000" for row in rows))
+print("credentials:", sorted(name for name in os.environ if name.startswith("AWS_")))
+for target in os.environ["TARGETS"].split():
+    host, port = target.split(":")
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print(target, "is reached")
+    except OSError:
+        print(target, "is out of reach")
 """
 
 COUNTS = """
@@ -283,13 +294,29 @@ def test_a_failing_script_is_quoted_in_the_reason_and_listed_as_failed(
     assert summary["ExitMessage"] == "row 7 is no number"
 
 
-def test_an_isolated_job_has_no_way_out(clients: dict[str, Any]) -> None:
-    network = {"EnableNetworkIsolation": True}
-    job = run(clients, request(clients, "isolated", ROUTES, NetworkConfig=network))
+def test_an_isolated_job_has_no_way_out_not_even_to_the_engine(
+    engine: RunningEngine, clients: dict[str, Any]
+) -> None:
+    targets = [f"{GATEWAY}:{engine.port}", f"127.0.0.1:{engine.port}"]
+    environment = {"TARGETS": " ".join(targets)}
+    job = run(clients, request(clients, "open", ROUTES, Environment=environment))
+    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
+    assert {f"{target} is reached" for target in targets} & {*lines(clients, "open")}
+    isolated = request(
+        clients,
+        "isolated",
+        ROUTES,
+        Environment=environment,
+        NetworkConfig={"EnableNetworkIsolation": True},
+    )
+    job = run(clients, isolated)
     if "network isolation was asked for" in job.get("FailureReason", ""):
         pytest.skip("this machine can give an instance no network of its own")
     assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
-    assert "ways out: 0" in lines(clients, "isolated")
+    said = lines(clients, "isolated")
+    assert "ways out: 0" in said
+    assert "credentials: []" in said
+    assert {f"{target} is out of reach" for target in targets} <= {*said}
 
 
 def test_an_image_without_a_known_entry_point_fails_with_what_to_do(

@@ -56,6 +56,7 @@ class InstanceSpec:
         stop_grace_s: seconds between SIGTERM and SIGKILL when it is stopped.
         max_runtime_s: seconds after which the supervisor itself stops it; None for no limit.
         outbound: whether the instance may reach anything beyond its own network.
+            Not even the engine, where it may not.
     """
 
     instance_id: str

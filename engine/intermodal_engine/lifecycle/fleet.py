@@ -180,7 +180,10 @@ class Fleet:
         model = variant.get("model_folder")
         mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
         (folder / "ml" / "model").mkdir(parents=True, exist_ok=True)
-        network = f"{KIND}/{record.name}/{member.member_id}"
+        owner = f"{KIND}/{record.name}"
+        network = f"{owner}/{member.member_id}"
+        is_isolated = variant.get("network_isolation", False)
+        access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
         return InstanceSpec(
             instance_id=instance_id(KIND, record.name, member.member_id, 0),
             host=member.member_id,
@@ -190,15 +193,12 @@ class Fleet:
             ml=folder / "ml",
             image=container["Image"],
             command=("serve",),
-            environment={
-                **container.get("Environment", {}),
-                **self._access(f"{KIND}/{record.name}", variant["role_arn"], network),
-            },
+            environment={**container.get("Environment", {}), **access},
             log=self._log_file(record, member),
             mounts=mounts,
             ports=(PORT,),
             stop_grace_s=self._settings.serving_stop_grace_s,
-            outbound=not variant.get("network_isolation", False),
+            outbound=not is_isolated,
         )
 
     def _log_file(self, record: Record, member: Member) -> Path:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,19 +168,18 @@ class ProcessingInstances:
 
     def _spec(self, request: ProcessingRequest, attempt: Attempt, host: str) -> InstanceSpec:
         record = request.record
-        network = f"{KIND}/{record.name}"
         return InstanceSpec(
             instance_id=instance_id(KIND, record.name, host, attempt.number),
             host=host,
             hosts=request.hosts,
-            network=network,
+            network=_network(request),
             folder=self._folder(request, host),
             ml=self.paths(request, host).root,
             image=request.image,
             command=request.command,
             environment={
                 **request.environment,
-                **self._access(network, request.role_arn, network),
+                **self._engine_variables(request),
             },
             log=self.log_file(request, attempt, host),
             mounts=attempt.mounts_of(host),
@@ -189,6 +188,13 @@ class ProcessingInstances:
             max_runtime_s=request.max_runtime_s,
             outbound=not request.is_isolated,
         )
+
+    def _engine_variables(self, request: ProcessingRequest) -> Mapping[str, str]:
+        """How the job's code reaches the engine; an isolated job cannot."""
+        if request.is_isolated:
+            return {}
+        network = _network(request)
+        return self._access(network, request.role_arn, network)
 
     def _stage_input(
         self, wanted: ProcessingInput, request: ProcessingRequest, host_number: int
@@ -230,6 +236,10 @@ class ProcessingInstances:
                 hint="write files into the folder that is there; links are never followed",
             )
         self._keeper.sync(folder, output.uri)
+
+
+def _network(request: ProcessingRequest) -> str:
+    return f"{KIND}/{request.record.name}"
 
 
 def _for_folder(wanted: ProcessingInput) -> Channel:

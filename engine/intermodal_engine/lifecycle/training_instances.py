@@ -1,7 +1,7 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from intermodal_contract.training_files import TrainingPaths, write_training_input
@@ -168,20 +168,19 @@ class TrainingInstances:
 
     def _spec(self, request: TrainingRequest, attempt: Attempt, host: str) -> InstanceSpec:
         record = request.record
-        network = f"{KIND}/{record.name}"
         paths = self.paths(request, host)
         return InstanceSpec(
             instance_id=instance_id(KIND, record.name, host, attempt.number),
             host=host,
             hosts=request.hosts,
-            network=network,
+            network=_network(request),
             folder=paths.root.parent,
             ml=paths.root,
             image=request.image,
             command=request.command,
             environment={
                 **request.environment,
-                **self._access(network, request.role_arn, network),
+                **self._engine_variables(request),
                 "TRAINING_JOB_NAME": record.name,
                 "TRAINING_JOB_ARN": record.arn,
             },
@@ -192,6 +191,13 @@ class TrainingInstances:
             max_runtime_s=self._runtime_left_s(request, attempt),
             outbound=not request.is_isolated,
         )
+
+    def _engine_variables(self, request: TrainingRequest) -> Mapping[str, str]:
+        """How the job's code reaches the engine; an isolated job cannot."""
+        if request.is_isolated:
+            return {}
+        network = _network(request)
+        return self._access(network, request.role_arn, network)
 
     def _mounts(self, request: TrainingRequest, attempt: Attempt, host: str) -> tuple[Mount, ...]:
         if attempt.mounts is None:
@@ -212,3 +218,7 @@ class TrainingInstances:
         """What earlier attempts left of the limit; never nothing, so that a job can say why."""
         used = sum(one.seconds for one in attempts_of(request.record.state)[: attempt.number])
         return max(1.0, request.max_runtime_s - used)
+
+
+def _network(request: TrainingRequest) -> str:
+    return f"{KIND}/{request.record.name}"

@@ -1,8 +1,8 @@
 """The way out of private networks: address translation by nf_tables, spoken to over netlink.
 
 One table `intermodal` serves all engines of the machine; its rules go by the names of our
-interfaces, which all begin with `im`. Each engine adds a chain of its own that leads its instances
-to its port.
+interfaces, which all begin with `im`. Each engine adds chains of its own: one leads its instances
+to its port, two keep in what isolated instances send, save their answers to the host.
 Forwarding is switched on only while our networks exist. Where it was off before, nothing but our
 traffic is forwarded, and the last network switches it off again.
 """
@@ -29,6 +29,8 @@ from intermodal_engine.drivers.network.netlink import (
 
 LINK_PREFIX = "im"
 """All our interfaces' names begin so."""
+ISOLATED = "i"
+"""Follows the engine's id in the names of interfaces that nothing may leave by."""
 TABLE = "intermodal"
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
@@ -68,7 +70,11 @@ class Firewall:
         self, engine_id: str, pool: IPv4Network, gateway: IPv4Address, engine_port: int
     ) -> None:
         self._prefix = LINK_PREFIX + engine_id
-        self._chain = f"engine-{engine_id}"
+        self._isolated = self._prefix + ISOLATED
+        self._chain, self._to_host, self._to_others = (
+            f"{purpose}-{engine_id}" for purpose in ("engine", "to-host", "to-others")
+        )
+        self._chains = (self._chain, self._to_host, self._to_others)
         self._pool = pool
         self._gateway = gateway
         self._port = engine_port
@@ -88,12 +94,9 @@ class Firewall:
                 _FORWARDING.write_text("1")
             with Links() as host:
                 host.fence(self._pool)
-            if self._chain in present and not self._is_ours_current:
-                # An earlier run of this engine left it, and may have had another port.
-                _batch(netlink, [_message(_DEL_CHAIN, 0, _named(self._chain))])
-                present.remove(self._chain)
-            if self._chain not in present:
-                _batch(netlink, self._own_chain())
+            if self._chain not in present or not self._is_ours_current:
+                # An earlier run of this engine may have left some, and had another port.
+                _batch(netlink, [*self._removal(present), *self._own_chains()])
             self._is_ours_current = True
 
     def close(self) -> None:
@@ -104,30 +107,47 @@ class Firewall:
         with _locked(), Netlink(NETFILTER) as netlink:
             if links(self._prefix):
                 return
-            present = [chain for chain in chains(netlink) if chain.table == TABLE]
-            if any(chain.name == self._chain for chain in present):
-                _batch(netlink, [_message(_DEL_CHAIN, 0, _named(self._chain))])
+            present = [chain.name for chain in chains(netlink) if chain.table == TABLE]
+            _batch(netlink, self._removal(present))
             if not present or links(LINK_PREFIX):
                 return
             _batch(netlink, [_message(_DEL_TABLE, 0, text(1, TABLE))])
             with Links() as host:
                 host.unfence(self._pool)
-            if any(chain.name == "forward-was-off" for chain in present):
+            if "forward-was-off" in present:
                 _FORWARDING.write_text("0")
 
-    def _own_chain(self) -> list[Message]:
-        """What an instance sends to the gateway's address goes to the engine on loopback."""
-        name = self._chain
+    def _removal(self, present: list[str]) -> list[Message]:
+        own = (name for name in self._chains if name in present)
+        return [_message(_DEL_CHAIN, 0, _named(name)) for name in own]
+
+    def _own_chains(self) -> list[Message]:
+        """What an instance sends to the gateway's address goes to the engine on loopback.
+
+        Instances of one network are behind one bridge: what they send to each other comes by here
+        only where the host has bridged packets filtered, and then leaves by an isolated link.
+        """
         return [
-            _base_chain(name, "nat", _PREROUTING, -100),
+            _base_chain(self._chain, "nat", _PREROUTING, -100),
             _rule(
-                name,
+                self._chain,
                 *_from_link(self._prefix),
                 *_header(_NETWORK_HEADER, _DESTINATION, self._gateway.packed),
                 *_is_tcp(),
                 *_header(_TRANSPORT_HEADER, _DESTINATION_PORT, struct.pack("!H", self._port)),
                 _immediate(1, IPv4Address("127.0.0.1").packed),
                 _expression("nat", _be32(1, 1), _be32(2, _IPV4), _be32(3, 1)),
+            ),
+            _base_chain(self._to_host, "filter", _INPUT, 0),
+            _rule(self._to_host, *_from_link(self._isolated), *_is_answer(), _verdict(_ACCEPT)),
+            _rule(self._to_host, *_from_link(self._isolated), _verdict(_DROP)),
+            _base_chain(self._to_others, "filter", _FORWARD, -1),
+            _rule(
+                self._to_others,
+                *_from_link(self._isolated),
+                _meta(_META_OUT),
+                _compare(_NOT_EQUAL, self._isolated.encode()),
+                _verdict(_DROP),
             ),
         ]
 

@@ -1,5 +1,7 @@
 """Instances with a network namespace each: a bridge a network, a cable an instance, a way out.
 
+An isolated network has no way out: its instances reach each other, and only the host calls them.
+
 Programs bind what they like, on all addresses; nothing of it is visible from outside the machine.
 The kernel takes an instance's end away with its last process; bridges are ours to remove.
 """
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from intermodal_engine.drivers.base import InstanceSpec
 from intermodal_engine.drivers.network.firewall import (
+    ISOLATED,
     LINK_PREFIX,
     Firewall,
     is_foreign_firewall_in_the_way,
@@ -31,6 +34,7 @@ GATEWAY = IPv4Address("198.19.255.254")
 """Under which an instance reaches the engine; the same in every network, and no host's."""
 _POOL = IPv4Network("198.18.0.0/15")
 """Set aside for tests of networks between two hosts (RFC 2544): no real host is there."""
+_EVERYWHERE = "0.0.0.0/0"
 _INTERFACE = "eth0"
 _FIRST_HOST = 2
 _REHEARSAL_BLOCK = 0xFFF
@@ -81,11 +85,9 @@ class PrivateNetworks:
                 choose_port=lambda _: 0,
             )
             address = network.hosts[spec.host]
+            has_peers = len(spec.hosts) > 1
             namespace_fd = self._connect(
-                network,
-                address,
-                with_bridge=len(spec.hosts) > 1,
-                routes=["0.0.0.0/0"] if spec.outbound else [f"{GATEWAY}/32"],
+                network, address, with_bridge=has_peers, outbound=spec.outbound
             )
             self._firewall.open()
         addresses = {port: (address, port) for port in spec.ports}
@@ -106,7 +108,7 @@ class PrivateNetworks:
         network = Network(_REHEARSAL_BLOCK, subnet, {"rehearsal": address}, 0)
         try:
             with self._lock:
-                os.close(self._connect(network, address, with_bridge=True, routes=["0.0.0.0/0"]))
+                os.close(self._connect(network, address, with_bridge=True, outbound=True))
                 self._firewall.open()
         finally:
             self.prune()
@@ -116,13 +118,12 @@ class PrivateNetworks:
         self._pruner.shutdown()
         self._links.close()
 
-    def _connect(
-        self, network: Network, address: str, *, with_bridge: bool, routes: list[str]
-    ) -> int:
+    def _connect(self, network: Network, address: str, *, with_bridge: bool, outbound: bool) -> int:
         """Makes a namespace with a cable to it; the only host of a network needs no bridge."""
         number = IPv4Address(address).packed[3]
-        cable = f"{self.link_prefix}c{network.block:03x}{number:02x}"
-        bridge = f"{self.link_prefix}b{network.block:03x}" if with_bridge else None
+        of_cable, of_bridge = ("c", "b") if outbound else (ISOLATED, ISOLATED)
+        cable = f"{self.link_prefix}{of_cable}{network.block:03x}{number:02x}"
+        bridge = f"{self.link_prefix}{of_bridge}{network.block:03x}" if with_bridge else None
         gateway = str(network.subnet[1])
         length = network.subnet.prefixlen
         for index in links(cable):
@@ -134,10 +135,15 @@ class PrivateNetworks:
             self._links.add_cable(cable, _INTERFACE, namespace.fd, way_out_mtu(), bridge=bridge)
             if bridge is None:
                 self._links.add_address(cable, f"{gateway}/{length}")
-            # Lets packets for GATEWAY be led to the engine on loopback; the firewall drops
-            # whatever an instance itself sends to loopback addresses.
-            entrance = Path(f"/proc/sys/net/ipv4/conf/{bridge or cable}/route_localnet")
-            entrance.write_text("1")
+            if outbound:
+                # Lets packets for GATEWAY be led to the engine on loopback; the firewall drops
+                # whatever an instance itself sends to loopback addresses.
+                _set(bridge or cable, "ipv4", "route_localnet")
+            else:
+                # The firewall knows IPv4 only: the host has no other address on this link.
+                for link in filter(None, (bridge, cable)):
+                    _set(link, "ipv6", "disable_ipv6")
+            routes = [_EVERYWHERE] if outbound else []
             namespace.set_up(_INTERFACE, f"{address}/{length}", gateway, routes)
         except OSError:
             namespace.close()
@@ -159,6 +165,13 @@ class PrivateNetworks:
 
 def _is_free(subnet: IPv4Network, occupied: list[IPv4Network]) -> bool:
     return GATEWAY not in subnet and not any(subnet.overlaps(other) for other in occupied)
+
+
+def _set(link: str, protocol: str, switch: str) -> None:
+    """Switches something on for a link of the host; a kernel without the protocol needs nothing."""
+    folder = Path(f"/proc/sys/net/{protocol}/conf/{link}")
+    if folder.exists():
+        (folder / switch).write_text("1")
 
 
 def _block_of(link: str) -> int:

@@ -48,7 +48,6 @@ def test_the_container_is_run_with_its_entry_point_arguments_and_variables(world
             "ContainerArguments": ["--ratio", "0.2"],
         },
         Environment={"MY": "own"},
-        NetworkConfig={"EnableNetworkIsolation": True},
         StoppingCondition={"MaxRuntimeInSeconds": 60},
     )
     world.settle()
@@ -57,7 +56,15 @@ def test_the_container_is_run_with_its_entry_point_arguments_and_variables(world
     assert spec.environment["MY"] == "own"
     assert spec.environment["ROLE"] == ROLE
     assert spec.max_runtime_s == 60
+    assert spec.outbound
+
+
+def test_an_isolated_job_gets_no_way_out_and_no_credentials(world: World) -> None:
+    create(world, Environment={"MY": "own"}, NetworkConfig={"EnableNetworkIsolation": True})
+    world.settle()
+    (spec,) = world.driver.started
     assert not spec.outbound
+    assert spec.environment == {"MY": "own"}
 
 
 def test_the_container_finds_the_job_and_the_hosts_in_its_configuration(world: World) -> None:
