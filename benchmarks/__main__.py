@@ -1,6 +1,6 @@
 """Runs the benchmarks: all of them, or those that are named.
 
-python -m benchmarks [imports install engine jobs endpoints channels objects quickstart]
+python -m benchmarks [AREA ...]
 """
 
 import argparse
@@ -17,6 +17,9 @@ AREAS = (
     "jobs",
     "endpoints",
     "channels",
+    "training",
+    "fast_file",
+    "distributed",
     "objects",
     "quickstart",
 )
