@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.estimators import estimator
 from benchmarks.figures import RUNS, Figure
 from benchmarks.local_engine import running_engine
 
@@ -17,8 +18,6 @@ _GIB = 2**30
 
 def measure() -> list[Figure]:
     """Takes the engine's own record: how long the job was in the status `Downloading`."""
-    from intermodal.pytorch import PyTorch
-
     samples = []
     with running_engine() as session, tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
@@ -35,17 +34,9 @@ def measure() -> list[Figure]:
         )
         uri = session.upload_data(str(data), key_prefix="bench/channel")
         for run in range(RUNS):
-            estimator = PyTorch(
-                entry_point="see.py",
-                source_dir=str(code),
-                role="arn:aws:iam::123456789012:role/bench",
-                framework_version="2.13.0",
-                instance_count=1,
-                instance_type="ml.m5.xlarge",
-                sagemaker_session=session,
-            )
+            job = estimator(session, code / "see.py")
             with contextlib.redirect_stdout(io.StringIO()):
-                estimator.fit({"train": uri}, job_name=f"channel-{run}")
+                job.fit({"train": uri}, job_name=f"channel-{run}")
             samples.append(_downloading_s(session, f"channel-{run}"))
     return [Figure("staging a 1 GiB channel", "s", 0.1, samples)]
 

@@ -6,6 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from benchmarks.estimators import estimator
 from benchmarks.figures import RUNS, Figure
 from benchmarks.local_engine import running_engine
 
@@ -33,24 +34,19 @@ dist.destroy_process_group()
 
 def measure() -> list[Figure]:
     """The median of 50 all-reduces, in five jobs of two instances each."""
-    from intermodal.pytorch import PyTorch
-
     samples = []
     with running_engine() as session, tempfile.TemporaryDirectory() as folder:
         Path(folder, "reduce.py").write_text(_SCRIPT)
         for _ in range(RUNS):
-            estimator = PyTorch(
-                entry_point="reduce.py",
-                source_dir=folder,
-                role="arn:aws:iam::123456789012:role/bench",
-                framework_version="2.13.0",
+            job = estimator(
+                session,
+                Path(folder, "reduce.py"),
+                distribution={"torch_distributed": {"enabled": True}},
                 instance_count=2,
                 instance_type="ml.g5.xlarge",
-                distribution={"torch_distributed": {"enabled": True}},
-                sagemaker_session=session,
             )
             with contextlib.redirect_stdout(io.StringIO()) as output:
-                estimator.fit()
+                job.fit()
             found = re.search(r"ALLREDUCE ([\d.e-]+)", output.getvalue())
             if found is None:
                 raise RuntimeError(f"the job printed no figure:\n{output.getvalue()}")

@@ -7,6 +7,7 @@ import re
 import tempfile
 from pathlib import Path
 
+from benchmarks.estimators import estimator
 from benchmarks.figures import RUNS, Figure
 from benchmarks.local_engine import running_engine
 
@@ -36,7 +37,6 @@ for _ in range(3):
 def measure() -> list[Figure]:
     """One job a run; the script itself reads both and prints the ratio."""
     from intermodal.inputs import TrainingInput
-    from intermodal.pytorch import PyTorch
 
     first, share = [], []
     with running_engine() as session, tempfile.TemporaryDirectory() as folder:
@@ -51,18 +51,13 @@ def measure() -> list[Figure]:
         bucket = session.default_bucket()
         home = Path(os.environ["INTERMODAL_HOME"])
         for _ in range(RUNS):
-            estimator = PyTorch(
-                entry_point="read.py",
-                source_dir=str(code),
-                role="arn:aws:iam::123456789012:role/bench",
-                framework_version="2.13.0",
-                instance_count=1,
-                instance_type="ml.m5.xlarge",
+            job = estimator(
+                session,
+                code / "read.py",
                 environment={"OBJECT": str(home / "s3" / bucket / "bench/fast/one.bin")},
-                sagemaker_session=session,
             )
             with contextlib.redirect_stdout(io.StringIO()) as output:
-                estimator.fit({"train": TrainingInput(uri, input_mode="FastFile")})
+                job.fit({"train": TrainingInput(uri, input_mode="FastFile")})
             first += [float(one) for one in re.findall(r"FIRST ([\d.e-]+)", output.getvalue())]
             share += [float(one) for one in re.findall(r"SHARE ([\d.e-]+)", output.getvalue())]
     return [

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.estimators import estimator
 from benchmarks.figures import RUNS, Figure, seconds_of
 from benchmarks.local_engine import running_engine
 from intermodal_contract.training_files import (
@@ -59,8 +60,6 @@ def _start(folder: str) -> float:
 
 
 def _jobs() -> list[Figure]:
-    from intermodal.pytorch import PyTorch
-
     samples, plain = [], []
     with running_engine() as session, tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "noop.py")
@@ -70,17 +69,9 @@ def _jobs() -> list[Figure]:
             subprocess.run([sys.executable, str(script)], check=True)
 
         for run in range(RUNS + 1):
-            estimator = PyTorch(
-                entry_point="noop.py",
-                source_dir=folder,
-                role="arn:aws:iam::123456789012:role/bench",
-                framework_version="2.13.0",
-                instance_count=1,
-                instance_type="ml.m5.xlarge",
-                sagemaker_session=session,
-            )
+            job = estimator(session, Path(folder, "noop.py"))
             with contextlib.redirect_stdout(io.StringIO()):
-                estimator.fit(job_name=f"noop-{run}")
+                job.fit(job_name=f"noop-{run}")
             plain.append(seconds_of(run_plainly))
             samples.append(_job_s(session, f"noop-{run}") - plain[-1])
     note = f"a plain `python noop.py` takes {sorted(plain)[len(plain) // 2]:.3f} s"
