@@ -120,8 +120,10 @@ def main() -> int:
     step("What to try next")
     print("edit            examples/digits/train.py, then `make quickstart` again")
     print("your own data   session.upload_data(path=..., key_prefix=...), then fit() on its URI")
-    print("any AWS client  . .venv/bin/activate; intermodal up --detach; eval $(intermodal env)")
-    print("                aws s3 ls; aws sagemaker list-training-jobs")
+    if not arguments.aws:
+        print(f"any AWS client  export INTERMODAL_HOME={engine_status()['home']}")
+        print("                . .venv/bin/activate; intermodal up --detach")
+        print('                eval "$(intermodal env)"; aws s3 ls; intermodal down')
     print("on AWS          python examples/quickstart.py --aws --role YOUR_ROLE_ARN")
     return 0 if accuracy >= WANTED_ACCURACY else 1
 

@@ -166,11 +166,12 @@ class EndpointWaiter:
         log = Log(self._clients, group, "", self._patience)
         lines = log.last_lines()
         reason = description.get("FailureReason") or "the service gives no reason"
+        name = self._endpoint_name
         return EndpointFailedError(
-            f"endpoint `{self._endpoint_name}` {what}: {reason}\n{_shown(lines, log.silence)}",
+            f"endpoint `{name}` {what}: {reason}\n{_shown(lines, log.silence)}",
             [EndpointStatus.IN_SERVICE],
             str(description["EndpointStatus"]),
-            hint=f"all of its log: CloudWatch log group `{group}`; "
+            hint=f"all of its log: `intermodal logs {name}`, or CloudWatch log group `{group}`; "
             "delete_endpoint() removes what is left of it",
         )
 

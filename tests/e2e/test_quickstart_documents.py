@@ -33,9 +33,13 @@ if __name__ == "__main__":
 
 def program(page: str) -> str:
     """The first Python program of a page."""
-    found = re.search(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return found.group(1)
+    return programs(page)[0]
+
+
+def programs(page: str) -> list[str]:
+    """All Python programs of a page."""
+    text = (ROOT / page).read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
 def run(engine: RunningEngine, code: str, folder: Path) -> str:
@@ -61,7 +65,7 @@ def test_the_program_on_the_first_screen_trains_deploys_and_predicts(
     output = run(engine, program("README.md"), tmp_path)
     assert re.findall(r"\d\.\d*", output.splitlines()[-1])[:3] == ["0.5", "0.5", "0.5"]
     endpoints = engine.client("sagemaker").list_endpoints()["Endpoints"]
-    assert [one["EndpointStatus"] for one in endpoints] == ["InService"]
+    assert [one for one in endpoints if one["EndpointStatus"] != "Deleting"] == []
 
 
 def test_the_guides_program_trains_with_boto3_alone(engine: RunningEngine, tmp_path: Path) -> None:
@@ -69,3 +73,18 @@ def test_the_guides_program_trains_with_boto3_alone(engine: RunningEngine, tmp_p
     output = run(engine, program("docs/guides/aws-clients.md"), tmp_path)
     assert "s3://demo/output/demo-1/output/model.tar.gz" in output
     assert "done" in output.splitlines()
+
+
+def test_the_guides_programs_train_deploy_update_and_delete_with_the_sdk(
+    engine: RunningEngine, tmp_path: Path
+) -> None:
+    train, main = programs("docs/guides/sdk.md")
+    (tmp_path / "train.py").write_text(train)
+    output = run(engine, main, tmp_path)
+    first, again, better = (
+        [float(number) for number in re.findall(r"\d+\.\d+", line)]
+        for line in output.splitlines()
+        if line.startswith("[[")
+    )
+    assert first == again != better
+    assert better == pytest.approx([1, 2], abs=0.01)
