@@ -166,3 +166,23 @@ def test_the_same_instance_is_not_started_twice(stage: Stage) -> None:
     stage.wait_until_ended(spec, within_s=0)
     with pytest.raises(StartFailedError, match="started before"):
         stage.driver.start(stage.driver.plan(spec), stage.ends)
+
+
+def test_what_a_start_needs_can_be_got_before_it_and_again(stage: Stage) -> None:
+    spec = stage.unprepared_spec(1)
+    assert not stage.driver.plan(spec).is_prepared
+    for _ in range(2):
+        stage.driver.prepare(stage.driver.plan(spec))
+        assert stage.driver.plan(spec).is_prepared
+    assert stage.driver.adopt(spec, stage.ends) is None
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ended(spec, within_s=0)
+    assert stage.driver.status(instance).exit_code == 0
+
+
+def test_a_start_gets_what_nobody_got_before_it(stage: Stage) -> None:
+    spec = stage.unprepared_spec(1)
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+    assert stage.driver.plan(spec).is_prepared
+    stage.wait_until_ended(spec, within_s=0)
+    assert stage.driver.status(instance).exit_code == 0

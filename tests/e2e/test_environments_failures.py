@@ -55,6 +55,8 @@ def test_an_engine_ends_at_once_though_it_makes_an_environment_and_the_next_one_
     sagemaker = create_job(engine)
     connection, _ = listener.accept()
     with connection:
+        job = sagemaker.describe_training_job(TrainingJobName="waiting")
+        assert job["SecondaryStatus"] == "DownloadingTrainingImage"
         began = time.monotonic()
         engine.stop()
         assert time.monotonic() - began < 10

@@ -178,7 +178,7 @@ def test_the_log_says_which_version_runs_and_how_its_environment_was_made_once(
     environments = engine.home / "environments"
     [folder] = [path for path in environments.iterdir() if path.is_dir()]
     note = f"intermodal: asked for mxnet 1.4.1, runs on mxnet {RELEASE.version} in {folder}"
-    assert [log[0] for log in trained.logs] == [note, note]
+    assert [log.count(note) for log in trained.logs] == [1, 1]
     told = [line for log in trained.logs for line in log if line.startswith("intermodal: ")]
     making = [line for line in told if "making an environment for mxnet" in line]
     ready = [line for line in told if "the environment is ready after" in line]

@@ -72,6 +72,9 @@ class Stage(Protocol):
 
     def spec(self, number: int, behaviour: Behaviour) -> InstanceSpec: ...
 
+    def unprepared_spec(self, number: int) -> InstanceSpec:
+        """One that succeeds at once, for an image that is not there yet."""
+
     def restart(self) -> None:
         """The engine goes away, and another one comes."""
 
@@ -111,7 +114,7 @@ class FakeStage:
         self._root = root
         self.clock = FakeClock()
         self.ends = Ends()
-        self.fake = FakeDriver(self.clock.now)
+        self.fake = FakeDriver(self.clock.now, wait=self.clock.advance)
         self.driver: Driver = self.fake
 
     def spec(self, number: int, behaviour: Behaviour) -> InstanceSpec:
@@ -125,6 +128,11 @@ class FakeStage:
             log=tuple((0.0, line) for line in (*behaviour.lines, "ready")),
         )
         self.fake.script(spec.instance_id, outcome)
+        return spec
+
+    def unprepared_spec(self, number: int) -> InstanceSpec:
+        spec = make_spec(self._root, number, ("program",))
+        self.fake.script(spec.instance_id, Outcome(preparation_s=60))
         return spec
 
     def restart(self) -> None:
@@ -158,11 +166,16 @@ class ProcessStage:
         self.ends = Ends()
         self.bin = root / "bin"
         self.bin.mkdir(exist_ok=True)
+        self._is_prepared = True
         self.process = self._make()
         self.driver: Driver = self.process
 
     def spec(self, number: int, behaviour: Behaviour) -> InstanceSpec:
         return self.python(number, program_of(behaviour))
+
+    def unprepared_spec(self, number: int) -> InstanceSpec:
+        self._is_prepared = False
+        return self.spec(number, Behaviour())
 
     def python(self, number: int, source: str) -> InstanceSpec:
         """A spec that runs this source."""
@@ -205,8 +218,18 @@ class ProcessStage:
         self.process.networks.prune()
         self.process.close()
 
+    def _prepare(self, say: Callable[[str], None]) -> None:
+        if not self._is_prepared:
+            say("making an environment")
+        self._is_prepared = True
+
     def _make(self) -> ProcessDriver:
-        environment = Environment(Path(sys.executable), (self.bin,))
+        environment = Environment(
+            Path(sys.executable),
+            (self.bin,),
+            make=self._prepare,
+            is_ready=lambda: self._is_prepared,
+        )
         return ProcessDriver(
             self._root / "driver", self.isolation, self.engine_port, lambda _: environment
         )

@@ -80,7 +80,7 @@ def make_world(
     clock = clock or FakeClock()
     settings = settings or Settings(home=home, driver="fake", health_timeout_s=60.0)
     settings.scratch_folder.mkdir(parents=True, exist_ok=True)
-    driver = FakeDriver(clock.now)
+    driver = FakeDriver(clock.now, wait=clock.advance)
     router = TestRouter()
     parts = assemble(
         settings, clock=clock, driver=driver, access=access, make_router=lambda _: router

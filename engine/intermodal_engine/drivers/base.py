@@ -134,12 +134,14 @@ class Plan:
         argv: the program that the driver would start.
         environment: the complete environment of the job's first process.
         notes: what a person should know, for example which environment stands in for the image.
+        is_prepared: whether `Driver.prepare` has nothing left to get.
     """
 
     spec: InstanceSpec
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    is_prepared: bool = True
 
 
 class PlanRefusedError(Exception):
@@ -162,6 +164,15 @@ class Driver(Protocol):
 
         Raises:
             PlanRefusedError: the image is unknown, or the host cannot do what the spec needs.
+        """
+
+    def prepare(self, plan: Plan) -> None:
+        """Gets whatever must be there before a start: an environment, an image.
+
+        May take minutes, of which the instance's log tells. Harmless twice.
+
+        Raises:
+            StartFailedError: it cannot be had; with the cause.
         """
 
     def start(self, plan: Plan, on_exit: OnExit) -> Instance:

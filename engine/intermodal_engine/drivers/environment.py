@@ -68,12 +68,14 @@ class Environment:
         path_entries: folders that come first on the job's PATH.
         notes: what a person should know.
         make: makes it where it is not there yet, and marks its use; None: it is always there.
+        is_ready: says whether it is there.
     """
 
     python: Path
     path_entries: tuple[Path, ...]
     notes: tuple[str, ...] = ()
     make: Callable[[Say], None] | None = None
+    is_ready: Callable[[], bool] = lambda: True
 
     def prepare(self, spec: InstanceSpec) -> None:
         """Has it there for an instance, whose log tells how that goes. May take minutes.
@@ -155,7 +157,8 @@ class Environments:
         is_asked_for = _matches(release.version, framework.version)
         note = f"`{image}` runs on {what}" if is_asked_for else _asked_for(framework, what)
         scripts = built.folder / "bin"
-        return Environment(scripts / "python", (scripts,), (note,), built.make)
+        python = scripts / "python"
+        return Environment(python, (scripts,), (note,), built.make, built.is_ready)
 
     @property
     def _releases(self) -> tuple[Release, ...]:

@@ -9,6 +9,7 @@ restarted engine would.
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -38,6 +39,7 @@ class Outcome:
         out_of_memory: the kernel's OOM killer ended it.
         is_lost: it ends without a record.
         refusal: `plan` refuses it with these words.
+        preparation_s: seconds that `prepare` takes for an image that was not prepared yet.
         failure: `start` fails with these words.
         ignores_sigterm: a stop ends it only after the grace.
         exit_code_on_sigterm: with which it ends when it is stopped in time; None: by the signal.
@@ -52,6 +54,7 @@ class Outcome:
     out_of_memory: bool = False
     is_lost: bool = False
     refusal: str | None = None
+    preparation_s: float = 0.0
     failure: str | None = None
     ignores_sigterm: bool = False
     exit_code_on_sigterm: int | None = None
@@ -83,11 +86,20 @@ class FakeDriver:
 
     Args:
         now: tells the time, epoch seconds: `FakeClock.now` in tests.
+        wait: lets so many seconds pass while something is prepared: `FakeClock.advance` in tests.
         turns_by_itself: for a clock that goes on by itself: a thread calls `turn` when it is time.
     """
 
-    def __init__(self, now: Callable[[], float], *, turns_by_itself: bool = False) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        *,
+        wait: Callable[[float], None] = time.sleep,
+        turns_by_itself: bool = False,
+    ) -> None:
         self._now = now
+        self._wait = wait
+        self._prepared_images: set[str] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._is_closed = False
@@ -111,14 +123,27 @@ class FakeDriver:
     def plan(self, spec: InstanceSpec) -> Plan:
         """Says what would run, or refuses as scripted. See `Driver.plan`."""
         with self._lock:
-            refusal = self._outcome(spec.instance_id).refusal
-        if refusal is not None:
-            raise PlanRefusedError(refusal)
-        return Plan(spec, spec.command, dict(spec.environment), ("nothing really runs",))
+            outcome = self._outcome(spec.instance_id)
+            is_prepared = not outcome.preparation_s or spec.image in self._prepared_images
+        if outcome.refusal is not None:
+            raise PlanRefusedError(outcome.refusal)
+        notes = ("nothing really runs",)
+        return Plan(spec, spec.command, dict(spec.environment), notes, is_prepared)
+
+    def prepare(self, plan: Plan) -> None:
+        """Takes the scripted time, once an image. See `Driver.prepare`."""
+        with self._lock:
+            wait_s = self._outcome(plan.spec.instance_id).preparation_s
+            is_prepared = plan.spec.image in self._prepared_images
+        if wait_s and not is_prepared:
+            self._wait(wait_s)
+        with self._lock:
+            self._prepared_images.add(plan.spec.image)
 
     def start(self, plan: Plan, on_exit: OnExit) -> Instance:
         """Begins to play an outcome. See `Driver.start`."""
         spec = plan.spec
+        self.prepare(plan)
         with self._lock:
             outcome = self._take_outcome(spec.instance_id)
             if outcome.failure is not None:

@@ -93,7 +93,12 @@ class ProcessDriver:
         variables = environments.job_variables(spec, stand_in, os.environ)
         if self.isolation is Isolation.NONE:
             variables |= {env.BASE_DIR: str(spec.ml), env.STUDIO_LOCAL_MODE: "true"}
-        return Plan(spec, spec.command, variables, (*stand_in.notes, *notes))
+        notes = (*stand_in.notes, *notes)
+        return Plan(spec, spec.command, variables, notes, is_prepared=stand_in.is_ready())
+
+    def prepare(self, plan: Plan) -> None:
+        """Makes the environment that stands in for the image. See `Driver.prepare`."""
+        self._resolve(plan.spec.image).prepare(plan.spec)
 
     def start(self, plan: Plan, on_exit: OnExit) -> Instance:
         """Starts an instance and returns once its program runs. See `Driver.start`."""
@@ -101,7 +106,7 @@ class ProcessDriver:
         folder = InstanceFolder(spec.folder)
         if folder.read_plan() is not None:
             raise StartFailedError(f"`{spec.instance_id}` was started before; adopt it instead")
-        self._resolve(spec.image).prepare(spec)
+        self.prepare(plan)
         alive_fd = folder.lock_alive()
         if alive_fd is None:
             raise StartFailedError(f"`{spec.instance_id}` is being started by another engine")

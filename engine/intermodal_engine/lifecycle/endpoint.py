@@ -213,8 +213,14 @@ class EndpointLifecycle:
         variants = record.state["deployments"][str(generation)]["variants"]
         prepared = self._fleet.prepare(variants)
         with self._records.edit(KIND, record.name) as draft:
+            draft.state["deployments"][str(generation)]["variants"] = prepared
+        record = self._fill_up(record.name, generation)
+        for member in members_of(record.state):
+            if member.generation == generation:
+                self._fleet.prepare_member(record, member)
+        with self._records.edit(KIND, record.name) as draft:
             deployment = draft.state["deployments"][str(generation)]
-            deployment.update(variants=prepared, prepared=True, begun_at=self._clock.now())
+            deployment.update(prepared=True, begun_at=self._clock.now())
 
     def _check_starting(
         self, record: Record, statuses: dict[Member, InstanceStatus], generation: int

@@ -41,6 +41,23 @@ class Instances:
         """
         self._driver.plan(spec)
 
+    def is_prepared(self, spec: InstanceSpec) -> bool:
+        """Whether all that a start needs is there, so that `prepare` takes no time.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+        """
+        return self._driver.plan(spec).is_prepared
+
+    def prepare(self, spec: InstanceSpec) -> None:
+        """Gets what a start needs, such as an environment; may take minutes.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+            StartFailedError: it cannot be had.
+        """
+        self._driver.prepare(self._driver.plan(spec))
+
     def ensure(self, spec: InstanceSpec) -> Instance:
         """The running (or ended) instance of a spec: known, adopted, or started now.
 

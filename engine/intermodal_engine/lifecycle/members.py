@@ -26,6 +26,15 @@ class Members:
         for spec in specs:
             self._instances.check(spec)
 
+    def prepare(self, specs: Sequence[InstanceSpec]) -> None:
+        """Gets what their start needs, so that the start itself takes no time.
+
+        Raises:
+            StartFailedError: it cannot be had.
+        """
+        for spec in specs:
+            self._instances.prepare(spec)
+
     def ensure(self, specs: Sequence[InstanceSpec]) -> list[Member]:
         """Starts them, or finds those that were started.
 

@@ -109,6 +109,14 @@ class ProcessingInstances:
                     mounts.append(Mount(folder, str(output.local_path), MountMode.READ_WRITE))
             attempt.set_mounts(host, mounts)
 
+    def prepare(self, request: ProcessingRequest, attempt: Attempt) -> None:
+        """Gets what a start of the instances needs besides their inputs.
+
+        Raises:
+            StartFailedError: it cannot be had.
+        """
+        self._members.prepare(self._specs(request, attempt))
+
     def ensure(self, request: ProcessingRequest, attempt: Attempt) -> list[Member]:
         """Starts the job's instances, or finds them."""
         return self._members.ensure(self._specs(request, attempt))

@@ -179,6 +179,7 @@ class ProcessingJobLifecycle:
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
         self._instances.stage(request, attempt)
+        self._instances.prepare(request, attempt)
         attempt.started_at = self._clock.now()
         self._advance(request.record, Phase.RUNNING, attempt)
         return AGAIN

@@ -96,6 +96,20 @@ class TrainingInstances:
             attempt.set_mounts(host, staged)
         return restored
 
+    def is_prepared(self, request: TrainingRequest, attempt: Attempt) -> bool:
+        """Whether all that a start needs besides its inputs is there."""
+        specs = (self._spec(request, attempt, host) for host in request.hosts)
+        return all(map(self._instances.is_prepared, specs))
+
+    def prepare(self, request: TrainingRequest, attempt: Attempt) -> None:
+        """Gets what a start needs besides its inputs; may take minutes.
+
+        Raises:
+            StartFailedError: it cannot be had.
+        """
+        for host in request.hosts:
+            self._instances.prepare(self._spec(request, attempt, host))
+
     def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
         """Starts an attempt's instances, or finds them."""
         members = []

@@ -89,6 +89,7 @@ class TrainingJobLifecycle:
             SecondaryStatus.STARTING: self._start,
             SecondaryStatus.PENDING: self._start,
             SecondaryStatus.DOWNLOADING: self._download,
+            SecondaryStatus.DOWNLOADING_TRAINING_IMAGE: self._download,
             SecondaryStatus.TRAINING: self._train,
             SecondaryStatus.INTERRUPTED: self._wait_for_capacity,
             SecondaryStatus.RESTARTING: self._wait_for_capacity,
@@ -208,13 +209,22 @@ class TrainingJobLifecycle:
         return AGAIN
 
     def _download(self, request: TrainingRequest) -> float:
-        attempt = attempts_of(request.record.state)[-1]
+        """Brings in the data, then what stands in for the image: its making is no training time."""
+        record = request.record
+        attempt = attempts_of(record.state)[-1]
         restored = self._instances.stage(request, attempt)
+        if not self._instances.is_prepared(request, attempt):
+            if secondary_status(record) is SecondaryStatus.DOWNLOADING:
+                self._advance(record, SecondaryStatus.DOWNLOADING_TRAINING_IMAGE)
+                record = self._records.get(KIND, record.name)
+            if secondary_status(record) is not SecondaryStatus.DOWNLOADING_TRAINING_IMAGE:
+                return AGAIN
+            self._instances.prepare(request, attempt)
         attempt.started_at = self._clock.now()
         message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
         if restored:
             message += f" {restored} checkpoint files were restored."
-        self._advance(request.record, SecondaryStatus.TRAINING, message, attempt=attempt)
+        self._advance(record, SecondaryStatus.TRAINING, message, attempt=attempt)
         return AGAIN
 
     def _train(self, request: TrainingRequest) -> float | None:
