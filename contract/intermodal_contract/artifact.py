@@ -4,6 +4,7 @@ An archive comes from anywhere: unpacking writes below one folder only, never th
 a device, and stops at limits before a disk or the memory is full.
 """
 
+import errno
 import gzip
 import os
 import shutil
@@ -25,6 +26,7 @@ DEFAULT_LIMIT_MEMBERS = 500_000
 _CHUNK_BYTES = 256 * 1024
 # Between two members there are only headers; a hostile one claims to be as long as the memory.
 _LIMIT_HEADER_BYTES = 2**20
+_SHOWN_CHARACTERS = 80
 
 
 class ArchiveError(IntermodalError):
@@ -115,6 +117,11 @@ def unpack(
             f"`{name}` is no whole .tar.gz: {error}",
             hint="make it with `tar -czf NAME.tar.gz -C FOLDER .` and check the upload",
         ) from error
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        shown = Path(str(error.filename)).name[:_SHOWN_CHARACTERS]
+        raise UnsafeArchiveError(f"a name in the archive is too long: `…/{shown}…`") from None
 
 
 def _below(root: Path) -> Iterator[tuple[str, Path]]:
@@ -313,17 +320,19 @@ class _Extraction:
                 raise UnsafeArchiveError(f"`{name}` is a link that leads out, to `{target}`")
 
     def _make_folder(self, path: Path, name: str) -> None:
-        if path in self._folders:
-            return
-        self._make_folder(path.parent, name)
-        try:
-            path.mkdir()
-        except FileExistsError:
-            if path.is_symlink() or not path.is_dir():
-                raise UnsafeArchiveError(
-                    f"`{name}` would be written through `{path}`, which is no folder"
-                ) from None
-        self._folders.add(path)
+        missing = []
+        while path not in self._folders:
+            missing.append(path)
+            path = path.parent
+        for folder in reversed(missing):
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                if folder.is_symlink() or not folder.is_dir():
+                    raise UnsafeArchiveError(
+                        f"`{name}` would be written through `{folder}`, which is no folder"
+                    ) from None
+            self._folders.add(folder)
 
     def _make_way(self, path: Path, name: str) -> None:
         self._make_folder(path.parent, name)

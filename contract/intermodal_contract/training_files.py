@@ -279,9 +279,10 @@ def read_failure(paths: TrainingPaths) -> str | None:
         handle = os.open(paths.failure_file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)  # a folder cannot even be opened as a file
+        return None
     with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
         text = file.read(4 * FAILURE_LIMIT).decode("utf-8", errors="replace")
     return text.strip()[:FAILURE_LIMIT] or None
 

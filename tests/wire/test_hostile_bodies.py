@@ -70,6 +70,21 @@ def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
     assert "JSON" in json_fault(body)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [rb"\ud800", rb"\uDFFF", rb"a\ude00\ud83d", b"\xed\xa0\x80"],
+    ids=["high", "low", "swapped", "raw"],
+)
+def test_text_that_is_no_unicode_is_refused(text: bytes) -> None:
+    body = b'{"HyperParameters": {"note": "%b"}}' % text
+    assert "surrogates not allowed" in json_fault(body)
+
+
+def test_characters_that_are_written_as_surrogate_pairs_are_understood() -> None:
+    body = rb'{"HyperParameters": {"note": "\ud83d\ude00"}}'
+    assert parsed_json("CreateTrainingJob", body) == {"HyperParameters": {"note": "\U0001f600"}}
+
+
 def test_a_moment_must_be_a_number() -> None:
     words = "STRING_VALUE can not be converted to milliseconds since epoch"
     assert json_fault({"CreationTimeAfter": "yesterday"}, "ListTrainingJobs") == words

@@ -39,6 +39,21 @@ def test_a_good_request_passes() -> None:
     validate(named("sagemaker", "CreateTrainingJob"), JOB)
 
 
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_a_number_that_is_none_is_refused(weight: float) -> None:
+    variant = {"VariantName": "v", "InitialVariantWeight": weight}
+    said = message(
+        "sagemaker",
+        "CreateEndpointConfig",
+        {"EndpointConfigName": "c", "ProductionVariants": [variant]},
+    )
+    assert said == (
+        f"ValidationException: 1 validation error detected: Value '{weight}' at "
+        "'productionVariants.1.member.initialVariantWeight' failed to satisfy constraint: "
+        "Member must be a finite number"
+    )
+
+
 def test_a_pattern_that_does_not_match_is_named() -> None:
     assert message("sagemaker", "DescribeTrainingJob", {"TrainingJobName": "my_job"}) == (
         "ValidationException: 1 validation error detected: Value 'my_job' at 'trainingJobName' "

@@ -60,7 +60,8 @@ def write_failure(paths: TrainingPaths, text: str) -> None:
     """Writes the failure file, unless the script wrote one itself: it knows better."""
     path = paths.failure_file
     try:
-        if path.is_symlink() or (path.exists() and path.stat().st_size > 0):
+        # The script may have made anything of it; opening a pipe would wait for a reader for ever.
+        if path.is_symlink() or (path.exists() and (not path.is_file() or path.stat().st_size)):
             return
         paths.output.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")
@@ -177,7 +178,7 @@ def _ending(outcome: Outcome) -> str:
     if outcome.stopped_by:
         name = signal.Signals(outcome.stopped_by).name
         return f"exit code {outcome.exit_code} after `train` passed on {name}"
-    if outcome.signal is None and outcome.exit_code > _SHELL_SIGNAL_BASE:
+    if outcome.signal is None and _is_signal(outcome.exit_code - _SHELL_SIGNAL_BASE):
         # A shell ends so when what it ran was killed.
         name = _signal_name(outcome.exit_code - _SHELL_SIGNAL_BASE)
         memory = ", most likely because memory ran out" if name == "SIGKILL" else ""
@@ -206,6 +207,10 @@ def _killed(outcome: Outcome) -> str:
             "hint: set PYTHONFAULTHANDLER=1 in the job's environment to see where"
         )
     return f"the script was killed by {name}"
+
+
+def _is_signal(number: int) -> bool:
+    return number in signal.valid_signals()
 
 
 def _signal_name(number: int) -> str:

@@ -28,6 +28,9 @@ def load_object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(body)
+        if not body.isascii() or b"\\u" in body:
+            # Half of a surrogate pair is no character: no database and no file name takes it.
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise _fault(f"The request body is not valid JSON: {error}") from None
     if not isinstance(value, dict):

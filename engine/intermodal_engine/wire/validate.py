@@ -4,6 +4,7 @@ Required members, lengths, ranges, patterns and enums, all faults at once. botoc
 some of these on the client's side, and other clients none.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -126,6 +127,8 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
     traits = shape.traits
     if "max" in traits or "min" in traits:
         yield from _out_of_bounds(shape, value)
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "Member must be a finite number"
     if "enum" in traits and value not in traits["enum"]:
         yield _enum_words(traits["enum"])
     if "pattern" in traits and isinstance(value, str) and len(value) <= _MATCHED_CHARACTERS:

@@ -176,6 +176,9 @@ def test_a_failure_that_is_no_plain_file_is_not_followed(paths: TrainingPaths) -
     paths.failure_file.unlink()
     os.mkfifo(paths.failure_file)
     assert read_failure(paths) is None
+    paths.failure_file.unlink()
+    paths.failure_file.mkdir()
+    assert read_failure(paths) is None
 
 
 def test_an_error_shows_its_hint_on_a_line_of_its_own() -> None:

@@ -114,6 +114,23 @@ def test_a_program_that_was_killed_under_a_shell_script_is_told(train: TrainProg
     assert "exit code 137 (128 + SIGKILL, most likely because memory ran out)" in result.failure
 
 
+@pytest.mark.parametrize("code", [129 + 64, 255])
+def test_an_exit_code_that_stands_for_no_signal_is_not_called_one(
+    train: TrainProgram, code: int
+) -> None:
+    result = train.run({"train.py": f"raise SystemExit({code})"})
+    assert result.code == code
+    assert result.failure is not None
+    assert f"exit code {code}, command `" in result.failure
+
+
+def test_a_pipe_in_place_of_the_failure_file_is_not_waited_for(train: TrainProgram) -> None:
+    script = "import os; os.mkfifo(os.environ['SM_OUTPUT_DIR'] + '/failure'); os._exit(3)"
+    process = train.start({"train.py": script})
+    process.communicate(timeout=60)
+    assert process.returncode == 3
+
+
 def test_a_script_that_cannot_be_compiled_names_the_line(train: TrainProgram) -> None:
     result = train.run({"train.py": "x = 1\nif x = 2:\n    pass\n"})
     assert result.code == 1
