@@ -164,7 +164,9 @@ class EndpointWaiter:
     def _failed(self, description: Mapping[str, Any], what: str) -> EndpointFailedError:
         group = f"{ENDPOINT_GROUP}/{self._endpoint_name}"
         log = Log(self._clients, group, "", self._patience)
-        lines = log.last_lines()
+        # A log outlives its endpoint, and an earlier one may have had this name.
+        begun_ms = 1000 * description["CreationTime"].timestamp()
+        lines = [line for line in log.last_lines() if line.time_ms >= begun_ms]
         reason = description.get("FailureReason") or "the service gives no reason"
         name = self._endpoint_name
         return EndpointFailedError(

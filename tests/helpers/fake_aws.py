@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSResponse
 
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
+ENDPOINT_CREATED_AT = 1_700_000_000
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
 
 
@@ -68,6 +69,8 @@ class FakeAws:
         self.buckets = {"mybucket"}
         self.endpoint_statuses = ["Creating", "InService"]
         self.endpoint_reason: str | None = None
+        # Milliseconds since the endpoint's creation (an earlier one's lines: negative), and text.
+        self.endpoint_log: list[tuple[int, str]] = []
         self.caller_arn = f"arn:aws:sts::{ACCOUNT}:assumed-role/SageMakerRole/me"
         self.answer_to_invocations: tuple[str, bytes] = ("application/json", b"[[1.0, 2.0]]")
         self.invocations: list[tuple[Mapping[str, str], bytes]] = []
@@ -201,6 +204,8 @@ class FakeAws:
     # Logs
 
     def _describe_log_streams(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self.endpoint_log and "/Endpoints/" in request["logGroupName"]:
+            return {"logStreams": [{"logStreamName": "AllTraffic/i-1"}]}
         job = request.get("logStreamNamePrefix", "").rstrip("/")
         if not self._describes.get(job):
             raise FakeServiceError(400, "ResourceNotFoundException", "no such log group")
@@ -208,6 +213,10 @@ class FakeAws:
         return {"logStreams": [{"logStreamName": name} for name in names]}
 
     def _get_log_events(self, request: dict[str, Any]) -> dict[str, Any]:
+        if "/Endpoints/" in request["logGroupName"]:
+            begun = 1000 * ENDPOINT_CREATED_AT
+            told = [{"timestamp": begun + ms, "message": text} for ms, text in self.endpoint_log]
+            return {"events": told, "nextForwardToken": "f/0", "nextBackwardToken": "b/0"}
         job = request["logStreamName"].partition("/")[0]
         lines = [line for step in self.plan.steps[: self._describes[job]] for line in step.lines]
         begin = int(request.get("nextToken", "f/0").removeprefix("f/"))
@@ -242,6 +251,7 @@ class FakeAws:
         status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
         answer = {**self._endpoints[request["EndpointName"]], "EndpointStatus": status}
         answer.pop("Tags", None)
+        answer["CreationTime"] = ENDPOINT_CREATED_AT
         if self.endpoint_reason:
             answer["FailureReason"] = self.endpoint_reason
         return answer

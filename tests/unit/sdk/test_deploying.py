@@ -145,6 +145,18 @@ def test_an_endpoint_that_fails_raises_with_its_reason(aws: FakeAws, session: Se
     assert "`/aws/sagemaker/Endpoints/end`" in str(raised.value)
 
 
+def test_an_endpoint_that_fails_is_not_blamed_for_what_an_earlier_one_of_its_name_logged(
+    aws: FakeAws, session: Session
+) -> None:
+    aws.endpoint_statuses = ["Creating", "Failed"]
+    aws.endpoint_log = [(-5, "the old cause"), (5, "the cause")]
+
+    with pytest.raises(EndpointFailedError, match=r"AllTraffic/i-1 \| the cause") as raised:
+        Model("image", MODEL_DATA, ROLE_ARN, sagemaker_session=session).deploy(1, "ml.m5.large")
+
+    assert "the old cause" not in str(raised.value)
+
+
 def test_where_the_training_script_could_not_serve_the_error_says_that_it_did(
     aws: FakeAws, session: Session, script: Path
 ) -> None:
