@@ -26,6 +26,8 @@ DEFAULT_LIMIT_MEMBERS = 500_000
 _CHUNK_BYTES = 256 * 1024
 # Between two members there are only headers; a hostile one claims to be as long as the memory.
 _LIMIT_HEADER_BYTES = 2**20
+# Deeper trees than a thousand are a burden to all who walk or remove them, recursively.
+_LIMIT_DEPTH = 256
 _SHOWN_CHARACTERS = 80
 
 
@@ -387,4 +389,8 @@ def _check_name(name: str) -> PurePosixPath:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         raise UnsafeArchiveError(f"`{name}` would lie outside the folder")
+    if len(path.parts) > _LIMIT_DEPTH:
+        raise UnsafeArchiveError(
+            f"`{name[:_SHOWN_CHARACTERS]}…` lies more than {_LIMIT_DEPTH} folders deep"
+        )
     return path

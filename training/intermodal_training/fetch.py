@@ -24,7 +24,7 @@ from intermodal_training.errors import SourceError
 from intermodal_training.signing import Credentials, signed_headers
 
 _CREDENTIALS_HOST = "http://169.254.170.2"
-_ATTEMPTS = 4
+_ATTEMPTS = 6  # 6 s in all: an engine that is being restarted is back by then
 _FIRST_PAUSE_S = 0.2
 _TIMEOUT_S = 60.0
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"

@@ -14,6 +14,8 @@ from intermodal_engine.store.log_streams import last_lines
 REASON_LIMIT = 1024
 """Characters of a FailureReason, from the service's model."""
 
+_SHOWN_NAME = 80
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -65,6 +67,9 @@ def describe_error(error: Exception) -> str:
             f"ClientError: no space is left on the file system of `{error.filename}`. Free some "
             "space, for example with `intermodal prune`, or give the engine a home on a larger disk"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = Path(str(error.filename)).name
+        return f"ClientError: a name is too long for a file: `{shorten(name, _SHOWN_NAME)}`"
     if isinstance(error, IntermodalError):
         return f"ClientError: {error.message}" + (f" ({error.hint})" if error.hint else "")
     if isinstance(error, PlanRefusedError):
