@@ -179,7 +179,9 @@ def assemble(
         instances=TrainingInstances(
             settings=settings,
             instances=instances,
-            stager=ChannelStager(objects, settings.file_systems),
+            stager=ChannelStager(
+                objects, settings.file_systems, can_mount=lambda: driver.can_mount
+            ),
             feeders=Feeders(),
             checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
             log_streams=log_streams,
@@ -199,7 +201,7 @@ def assemble(
         instances=ProcessingInstances(
             settings=settings,
             members=Members(instances),
-            stager=ChannelStager(objects),
+            stager=ChannelStager(objects, can_mount=lambda: driver.can_mount),
             keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             objects=objects,
             log_streams=log_streams,

@@ -218,6 +218,19 @@ def test_writes_to_a_read_write_mount_reach_the_source(stage: ProcessStage, tmp_
     assert (source / "one").read_text() == "step 1"
 
 
+def test_what_is_mounted_is_a_copy_exactly_where_the_driver_says_that_it_cannot_mount(
+    stage: ProcessStage, tmp_path: Path
+) -> None:
+    source = tmp_path / "model"
+    source.mkdir()
+    (source / "weights").write_text("1")
+    spec = stage.python(1, f"{ML}print(os.stat(ML + '/model/weights').st_ino)")
+    spec = with_mounts(spec, Mount(source, "/opt/ml/model", MountMode.READ_ONLY))
+    stage.run(spec)
+    is_the_source = int(text_of(spec.log)) == (source / "weights").stat().st_ino
+    assert stage.driver.can_mount == is_the_source
+
+
 @on(*NAMESPACES)
 def test_a_read_only_mount_refuses_writes(stage: ProcessStage, tmp_path: Path) -> None:
     source = tmp_path / "model"

@@ -74,13 +74,17 @@ class World:
 
 
 def make_world(
-    home: Path, *, clock: FakeClock | None = None, settings: Settings | None = None
+    home: Path,
+    *,
+    clock: FakeClock | None = None,
+    settings: Settings | None = None,
+    can_mount: bool = True,
 ) -> World:
     """An engine's parts over a home, recovered as at a start."""
     clock = clock or FakeClock()
     settings = settings or Settings(home=home, driver="fake", health_timeout_s=60.0)
     settings.scratch_folder.mkdir(parents=True, exist_ok=True)
-    driver = FakeDriver(clock.now, wait=clock.advance)
+    driver = FakeDriver(clock.now, wait=clock.advance, can_mount=can_mount)
     router = TestRouter()
     parts = assemble(
         settings, clock=clock, driver=driver, access=access, make_router=lambda _: router

@@ -159,6 +159,10 @@ OnExit = Callable[[str], None]
 class Driver(Protocol):
     """Runs instances."""
 
+    @property
+    def can_mount(self) -> bool:
+        """Whether an instance sees what is mounted; where not, each mount costs a copy."""
+
     def plan(self, spec: InstanceSpec) -> Plan:
         """Says what would run, without any effect.
 

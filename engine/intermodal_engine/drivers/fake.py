@@ -88,6 +88,7 @@ class FakeDriver:
         now: tells the time, epoch seconds: `FakeClock.now` in tests.
         wait: lets so many seconds pass while something is prepared: `FakeClock.advance` in tests.
         turns_by_itself: for a clock that goes on by itself: a thread calls `turn` when it is time.
+        can_mount: what it says of itself.
     """
 
     def __init__(
@@ -96,9 +97,11 @@ class FakeDriver:
         *,
         wait: Callable[[float], None] = time.sleep,
         turns_by_itself: bool = False,
+        can_mount: bool = True,
     ) -> None:
         self._now = now
         self._wait = wait
+        self._can_mount = can_mount
         self._prepared_images: set[str] = set()
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
@@ -109,6 +112,11 @@ class FakeDriver:
         """Every spec that was started, in order."""
         if turns_by_itself:
             threading.Thread(target=self._turn_in_time, name="fake-driver", daemon=True).start()
+
+    @property
+    def can_mount(self) -> bool:
+        """As it was told. See `Driver.can_mount`."""
+        return self._can_mount
 
     def script(self, pattern: str, *outcomes: Outcome) -> None:
         """Says what becomes of instances whose id matches (`*` and `?` as in file names).

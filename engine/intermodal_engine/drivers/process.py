@@ -79,6 +79,11 @@ class ProcessDriver:
             return self._forced_isolation
         return allowed_isolation(self._folder)
 
+    @property
+    def can_mount(self) -> bool:
+        """Whether there are mount namespaces. See `Driver.can_mount`."""
+        return self.isolation is not Isolation.NONE
+
     @cached_property
     def networks(self) -> Networks:
         """How instances are connected, found out once by making a network."""
