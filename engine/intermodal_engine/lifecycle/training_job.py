@@ -223,7 +223,7 @@ class TrainingJobLifecycle:
         attempt.started_at = self._clock.now()
         message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
         if restored:
-            message += f" {restored} checkpoint files were restored."
+            message += f" Checkpoint files restored: {restored}."
         self._advance(record, SecondaryStatus.TRAINING, message, attempt=attempt)
         return AGAIN
 

@@ -106,7 +106,7 @@ def test_an_interrupted_job_gets_its_notice_waits_and_starts_again(world: World)
         "Uploading",
         "Completed",
     ]
-    assert "1 checkpoint files were restored" in messages(world)[6]
+    assert "Checkpoint files restored: 1." in messages(world)[6]
 
 
 def test_each_attempt_has_log_streams_of_its_own(world: World) -> None:
