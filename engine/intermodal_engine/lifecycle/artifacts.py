@@ -62,8 +62,11 @@ class ArtifactUploader:
     def _upload_files(self, files: Mapping[str, Path], output: S3Uri, folder: str) -> None:
         for relative, path in files.items():
             copy = self._making()
-            shutil.copyfile(path, copy)
-            self._objects.put_file(output.bucket, f"{output.key}{folder}/{relative}", copy)
+            try:
+                shutil.copyfile(path, copy)
+                self._objects.put_file(output.bucket, f"{output.key}{folder}/{relative}", copy)
+            finally:
+                copy.unlink(missing_ok=True)
 
     def _making(self) -> Path:
         self._scratch.mkdir(parents=True, exist_ok=True)
