@@ -27,6 +27,7 @@ class Settings:
         stop_grace_s: seconds between SIGTERM and SIGKILL of a training job (AWS: 120).
         serving_stop_grace_s: the same for an endpoint's instance (AWS: 30).
         health_timeout_s: how long an endpoint's new instances may take to become healthy.
+        max_endpoint_instances: how many instances one endpoint may have.
         max_instances: how many instances of jobs run at once; further jobs wait. Endpoints do not
             count.
         spot_capacity_wait_s: how long an interrupted spot job waits for capacity.
@@ -47,6 +48,7 @@ class Settings:
     serving_stop_grace_s: float = 30.0
     health_timeout_s: float = 480.0
     max_instances: int = 8
+    max_endpoint_instances: int = 32
     spot_capacity_wait_s: float = 2.0
     spot_price_ratio: float = 0.3
     spot_interruptions_per_hour: float = 0.0

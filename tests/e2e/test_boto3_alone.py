@@ -189,3 +189,10 @@ def test_an_operation_that_is_not_there_says_so(clients: dict[str, Any]) -> None
     with pytest.raises(ClientError, match="CreateCluster") as error:
         clients["sagemaker"].create_cluster(ClusterName="no")
     assert error.value.response["Error"]["Code"] == "NotImplementedException"
+
+
+def test_a_job_may_ask_for_the_longest_runtime_that_aws_allows(clients: dict[str, Any]) -> None:
+    longest = {"MaxRuntimeInSeconds": 28 * 86_400}
+    request = job_request("longest", "pass\n", clients["s3"], StoppingCondition=longest)
+    ended = run_job(clients["sagemaker"], request)
+    assert ended["TrainingJobStatus"] == "Completed", ended.get("FailureReason")

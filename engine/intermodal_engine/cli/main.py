@@ -219,6 +219,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "from SIGTERM to SIGKILL of a job that is stopped or interrupted; shorter than on AWS is "
         "for tests and the impatient",
     )
+    add("max_endpoint_instances", _count, "N", "instances that one endpoint may have")
     add(
         "health_timeout_s",
         _amount,

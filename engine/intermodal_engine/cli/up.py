@@ -19,6 +19,7 @@ OPTIONS = (
     "driver",
     "region",
     "max_instances",
+    "max_endpoint_instances",
     "spot_interruptions_per_hour",
     "spot_capacity_wait_s",
     "stop_grace_s",

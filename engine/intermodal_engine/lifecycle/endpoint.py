@@ -204,9 +204,9 @@ class EndpointLifecycle:
         if all(self._fleet.health(member) is Health.HEALTHY for member in members):
             self._promote(record, generation)
             return self._clock.now()
-        deadline = float(deployment["begun_at"]) + self._settings.health_timeout_s
+        deadline = float(deployment["begun_at"]) + self._patience_s(deployment)
         if self._clock.now() >= deadline:
-            raise _DeploymentError(self._unhealthy(record, members))
+            raise _DeploymentError(self._unhealthy(record, members, self._patience_s(deployment)))
         return deadline
 
     def _prepare(self, record: Record, generation: int) -> None:
@@ -384,11 +384,16 @@ class EndpointLifecycle:
             )
         self._queue.wake(KIND, record.name)
 
-    def _unhealthy(self, record: Record, members: list[Member]) -> str:
+    def _patience_s(self, deployment: Mapping[str, Any]) -> float:
+        """How long a deployment may take: the longest that one of its variants asks for."""
+        asked = (variant.get("startup_timeout_s") for variant in deployment["variants"].values())
+        return max(float(one or self._settings.health_timeout_s) for one in asked)
+
+    def _unhealthy(self, record: Record, members: list[Member], patience_s: float) -> str:
         sick = next(one for one in members if self._fleet.health(one) is not Health.HEALTHY)
         return (
             f"The primary container for production variant {sick.variant} did not pass the ping "
-            f"health check within {self._settings.health_timeout_s:.0f} s. Please check CloudWatch "
+            f"health check within {patience_s:.0f} s. Please check CloudWatch "
             f"logs for this endpoint: {self._fleet.log_group(record)}; "
             f"{self._fleet.last_words(record, sick)}"
         )

@@ -1,16 +1,23 @@
 """Metrics of training jobs: what their metric definitions match in their log lines."""
 
-import re
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import regex
 
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.store.log_pages import read_events
 from intermodal_engine.store.metric_points import MetricPoint, MetricPoints
 
-_Definitions = dict[str, re.Pattern[str]]
+_Definitions = dict[str, regex.Pattern[str]]
+
+MATCH_LIMIT_S = 0.2
+"""Longest search in one line. Expressions are a user's; some take for ever on the right line."""
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingMetrics:
@@ -63,8 +70,16 @@ class TrainingMetrics:
             return points
         for event in read_events(log, offset):
             offset = event.end
-            for metric, pattern in definitions.items():
-                value = _value(pattern.search(event.message))
+            for metric, pattern in list(definitions.items()):
+                try:
+                    value = _value(_search(pattern, event.message))
+                except TimeoutError:
+                    logger.warning(
+                        "metric `%s` is given up: its Regex `%s` took over %s s on a line of `%s`",
+                        *(metric, pattern.pattern, MATCH_LIMIT_S, log.name),
+                    )
+                    del definitions[metric]
+                    continue
                 if value is not None:
                     source = f"{log.name}@{event.offset}"
                     points.append(MetricPoint(metric, value, event.timestamp_ms / 1000, source))
@@ -81,15 +96,24 @@ def compile_definitions(definitions: Sequence[Mapping[str, str]]) -> _Definition
     compiled = {}
     for definition in definitions:
         try:
-            compiled[definition["Name"]] = re.compile(definition["Regex"])
-        except re.error as error:
+            compiled[definition["Name"]] = regex.compile(definition["Regex"])
+        except regex.error as error:
             raise ValueError(
                 f"the Regex of metric `{definition['Name']}` is no regular expression: {error}"
             ) from error
     return compiled
 
 
-def _value(match: re.Match[str] | None) -> float | None:
+def _search(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:
+    """Searches without holding up the other threads.
+
+    Raises:
+        TimeoutError: it took too long.
+    """
+    return pattern.search(text, timeout=MATCH_LIMIT_S, concurrent=True)
+
+
+def _value(match: regex.Match[str] | None) -> float | None:
     if match is None:
         return None
     text = match[1] if match.re.groups else match[0]

@@ -190,9 +190,15 @@ def _take_sigterm() -> int:
 
 
 def _timeout_ms(*due: float | None) -> int | None:
-    """Milliseconds until the next of some monotonic times; None for never."""
+    """Milliseconds until the next of some monotonic times, an hour at most; None for never.
+
+    poll(2) takes no more than 2^31 milliseconds, and a job may run for 28 days.
+    """
     times = [at for at in due if at is not None]
-    return max(0, int((min(times) - time.monotonic()) * 1000) + 1) if times else None
+    if not times:
+        return None
+    wait_s = min(min(times) - time.monotonic(), 3600.0)
+    return max(0, int(wait_s * 1000) + 1)
 
 
 def _read_all(fd: int) -> bytes:

@@ -110,6 +110,7 @@ def variants_of(call: Call, config: Record) -> dict[str, Any]:
             "instance_type": variant["InstanceType"],
             "count": variant["InitialInstanceCount"],
             "weight": variant.get("InitialVariantWeight", 1.0),
+            "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
         }
     return variants
 

@@ -16,6 +16,7 @@ from intermodal_engine.services.sagemaker.resources import (
     when,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
+from intermodal_engine.wire.errors import ServiceError
 
 
 def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
@@ -23,6 +24,7 @@ def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
     name = parameters["EndpointName"]
     endpoint_arn = arn(call, KIND, name)
     variants = variants_of(call, find_config(call, parameters["EndpointConfigName"]))
+    _check_limit(call, variants)
     try:
         call.backends.endpoints.create(
             parameters,
@@ -66,8 +68,10 @@ def update_endpoint(call: Call, parameters: Parameters) -> Parameters:
             raise not_served(f"`{member}`", "leave it out: all traffic moves at once")
     record = find_endpoint(call, parameters["EndpointName"])
     config = find_config(call, parameters["EndpointConfigName"])
+    variants = variants_of(call, config)
+    _check_limit(call, variants)
     try:
-        call.backends.endpoints.update(record.name, config.name, variants_of(call, config))
+        call.backends.endpoints.update(record.name, config.name, variants)
     except EndpointBusyError as error:
         raise invalid(f'Cannot update in-progress endpoint "{record.arn}".') from error
     return {"EndpointArn": record.arn}
@@ -107,6 +111,19 @@ def find_endpoint(call: Call, name: str) -> Record:
         return call.backends.records.get(KIND, name)
     except RecordNotFoundError as error:
         raise invalid(f'Could not find endpoint "{arn(call, KIND, name)}".') from error
+
+
+def _check_limit(call: Call, variants: dict[str, Any]) -> None:
+    limit = call.backends.settings.max_endpoint_instances
+    count = sum(variant["count"] for variant in variants.values())
+    if count > limit:
+        kind = next(iter(variants.values()))["instance_type"]
+        raise ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit '{kind} for endpoint usage' is {limit} Instances, "
+            f"with current utilization of 0 Instances and a request delta of {count} Instances. "
+            "Start the engine with a larger `--max-endpoint-instances`.",
+        )
 
 
 def _variant(

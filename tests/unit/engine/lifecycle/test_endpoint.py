@@ -33,7 +33,12 @@ def world(tmp_path: Path) -> World:
 
 
 def create_config(
-    world: World, name: str, *, count: int = 2, url: str = "s3://models/m/model.tar.gz"
+    world: World,
+    name: str,
+    *,
+    count: int = 2,
+    url: str = "s3://models/m/model.tar.gz",
+    **variant: Any,
 ) -> None:
     world.call(
         "CreateModel",
@@ -50,6 +55,7 @@ def create_config(
                 "ModelName": f"model-of-{name}",
                 "InitialInstanceCount": count,
                 "InstanceType": "ml.m5.xlarge",
+                **variant,
             }
         ],
     )
@@ -218,6 +224,22 @@ def test_an_endpoint_that_never_gets_healthy_fails_in_time_and_stops_its_instanc
     assert "did not pass the ping health check" in endpoint["FailureReason"]
     world.advance(1)
     assert member_ids(world) == []
+
+
+def test_a_variant_may_ask_for_another_patience(world: World) -> None:
+    create_config(world, "slow", ContainerStartupHealthCheckTimeoutInSeconds=90)
+    create(world, "slow")
+    world.advance(89)
+    assert describe(world)["EndpointStatus"] == "Creating"
+    world.advance(1)
+    assert "within 90 s" in describe(world)["FailureReason"]
+
+
+def test_an_endpoint_of_more_instances_than_allowed_is_refused(world: World) -> None:
+    create_config(world, "typo", count=100_000)
+    with pytest.raises(ServiceError, match="account-level service limit") as refused:
+        create(world, "typo")
+    assert refused.value.code == "ResourceLimitExceeded"
 
 
 def test_an_update_moves_traffic_only_when_the_new_instances_are_healthy(world: World) -> None:

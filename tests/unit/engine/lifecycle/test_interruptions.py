@@ -285,6 +285,25 @@ def test_metrics_come_from_the_log_lines(world: World) -> None:
     assert final == {"train:loss": 0.25, "acc": 0.75}
 
 
+def test_an_expression_that_takes_for_ever_is_given_up_and_the_others_go_on(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.driver.script("*", Outcome(after_s=1, log=((0, "a" * 60 + "bbd loss=0.5"),)))
+    algorithm = {
+        "TrainingImage": "img:1",
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [
+            {"Name": "evil", "Regex": r"^(?:(?:a|aa)+)+[bc]d"},
+            {"Name": "loss", "Regex": "loss=([0-9.]+)"},
+        ],
+    }
+    create(world, AlgorithmSpecification=algorithm)
+    world.advance(1)
+    (final,) = describe(world)["FinalMetricDataList"]
+    assert (final["MetricName"], final["Value"]) == ("loss", 0.5)
+    assert "metric `evil` is given up" in caplog.text
+
+
 def test_a_metric_whose_expression_is_none_is_refused(world: World) -> None:
     algorithm = {
         "TrainingImage": "img:1",
