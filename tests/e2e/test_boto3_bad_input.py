@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,9 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
-from tests.helpers.engine import RunningEngine
+from tests.helpers.engine import RunningEngine, running_engine
 from tests.helpers.script_mode import (
     BUCKET,
+    ECHO,
     create_configuration,
     create_endpoint,
     input_channel,
@@ -233,3 +235,22 @@ def test_a_busy_port_is_named_together_with_what_to_do(
     assert str(port) in done.stderr
     assert "hint: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_hangs_fails_its_endpoint_in_time_and_leaves_no_process() -> None:
+    hangs = ECHO + "\nprint('loading the weights', flush=True)\nimport time\ntime.sleep(600)\n"
+    with running_engine("--health-timeout=2", "--stop-grace=1") as engine:
+        s3, sagemaker = engine.client("s3"), engine.client("sagemaker")
+        s3.create_bucket(Bucket=BUCKET)
+        create_endpoint(sagemaker, "hangs", store_model(s3, "hangs", hangs), count=2)
+        endpoint = settled_endpoint(sagemaker, "hangs")
+        assert endpoint["EndpointStatus"] == "Failed"
+        reason = endpoint["FailureReason"]
+        assert "did not pass the ping health check within 2 s" in reason
+        assert "loading the weights" in reason
+        assert "/aws/sagemaker/Endpoints/hangs" in reason
+        assert engine.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+        deadline = time.monotonic() + 45
+        while engine.supervisors("endpoint", "hangs"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

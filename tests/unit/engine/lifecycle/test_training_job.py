@@ -129,6 +129,55 @@ def test_a_sharded_channel_is_dealt_out_over_the_hosts(world: World) -> None:
     assert shares == [["0", "2", "4"], ["1", "3"]]
 
 
+def test_a_heterogeneous_cluster_knows_its_groups_and_who_gets_which_channel(
+    world: World,
+) -> None:
+    world.backends.objects.put_bytes("data", "cpu/a", b"1")
+    world.backends.objects.put_bytes("data", "all/b", b"2")
+    create(
+        world,
+        ResourceConfig={
+            "InstanceGroups": [
+                {"InstanceGroupName": "gpus", "InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
+                {"InstanceGroupName": "cpus", "InstanceType": "ml.c5.xlarge", "InstanceCount": 2},
+            ],
+            "VolumeSizeInGB": 1,
+        },
+        InputDataConfig=[
+            channel("some", "s3://data/cpu", source={"InstanceGroupNames": ["cpus"]}),
+            channel("all", "s3://data/all"),
+        ],
+    )
+    world.settle()
+    by_host = {spec.host: spec for spec in world.driver.started}
+    assert sorted(by_host) == ["algo-1", "algo-2", "algo-3"]
+    told = {
+        host: json.loads((spec.ml / "input/config/resourceconfig.json").read_text())
+        for host, spec in by_host.items()
+    }
+    assert told["algo-1"]["current_group_name"] == "gpus"
+    assert told["algo-1"]["current_instance_type"] == "ml.g5.xlarge"
+    assert told["algo-3"]["current_group_name"] == "cpus"
+    assert told["algo-2"]["instance_groups"] == [
+        {
+            "instance_group_name": "gpus",
+            "instance_type": "ml.g5.xlarge",
+            "hosts": ["algo-1"],
+        },
+        {
+            "instance_group_name": "cpus",
+            "instance_type": "ml.c5.xlarge",
+            "hosts": ["algo-2", "algo-3"],
+        },
+    ]
+    channels = {
+        host: sorted(mount.target.rpartition("/")[2] for mount in spec.mounts)
+        for host, spec in by_host.items()
+    }
+    assert channels == {"algo-1": ["all"], "algo-2": ["all", "some"], "algo-3": ["all", "some"]}
+    assert describe(world)["TrainingJobStatus"] == "Completed"
+
+
 def test_the_models_of_several_hosts_are_merged(world: World) -> None:
     world.driver.script("*/algo-1/*", Outcome(files={"model/a": "1", "model/both": "first"}))
     world.driver.script("*/algo-2/*", Outcome(files={"model/b": "2", "model/both": "second"}))
