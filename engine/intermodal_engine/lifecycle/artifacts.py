@@ -2,13 +2,27 @@
 
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_contract.artifact import pack_files
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine.store.objects import ObjectStore
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedModel:
+    """A model in S3.
+
+    Attributes:
+        uri: for `ModelArtifacts.S3ModelArtifacts`.
+        left_out: paths that could not be kept: links out of the folder, devices, pipes.
+    """
+
+    uri: str
+    left_out: tuple[str, ...]
 
 
 class ArtifactUploader:
@@ -23,23 +37,21 @@ class ArtifactUploader:
         self._objects = objects
         self._scratch = scratch
 
-    def upload_model(self, hosts: Sequence[TrainingPaths], output: S3Uri, compressed: bool) -> str:
-        """Uploads the merged model folders of all hosts below `output`.
-
-        Returns:
-            The S3 URI for `ModelArtifacts.S3ModelArtifacts`.
-        """
-        files = _merged([paths.model for paths in hosts])
+    def upload_model(
+        self, hosts: Sequence[TrainingPaths], output: S3Uri, compressed: bool
+    ) -> UploadedModel:
+        """Uploads the merged model folders of all hosts below `output`."""
+        files, left_out = _merged([paths.model for paths in hosts])
         if compressed:
-            return self._upload_archive(files, output, "model.tar.gz")
+            return UploadedModel(self._upload_archive(files, output, "model.tar.gz"), left_out)
         self._upload_files(files, output, "model")
-        return f"s3://{output.bucket}/{output.key}model/"
+        return UploadedModel(f"s3://{output.bucket}/{output.key}model/", left_out)
 
     def upload_output_data(
         self, hosts: Sequence[TrainingPaths], output: S3Uri, compressed: bool
     ) -> None:
         """Uploads the merged `/opt/ml/output/data` folders, if a script wrote any."""
-        files = _merged([paths.output_data for paths in hosts])
+        files, _ = _merged([paths.output_data for paths in hosts])
         if files and compressed:
             self._upload_archive(files, output, "output.tar.gz")
         elif files:
@@ -73,11 +85,44 @@ class ArtifactUploader:
         return self._scratch / uuid.uuid4().hex
 
 
-def _merged(folders: Sequence[Path]) -> dict[str, Path]:
-    """Regular files of all folders by relative path; where two hosts wrote one, the first's."""
+def _merged(folders: Sequence[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Files of all folders by relative path, and what cannot be kept.
+
+    A link within its folder counts as what it leads to. Where two hosts wrote one path, the first
+    host's is taken.
+    """
     files: dict[str, Path] = {}
+    left_out: list[str] = []
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
-                files.setdefault(path.relative_to(folder).as_posix(), path)
-    return files
+        if not folder.is_dir():
+            left_out.append(f"{folder.name}/")
+            continue
+        root = folder.resolve()
+        for path, can_be_kept in _below(folder, root, (root,)):
+            relative = path.relative_to(folder).as_posix()
+            if can_be_kept:
+                files.setdefault(relative, path)
+            else:
+                left_out.append(relative)
+    return files, tuple(left_out)
+
+
+def _below(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, bool]]:
+    """Everything below a folder that is no folder itself, and whether it is a file within `root`.
+
+    Args:
+        folder: where to look.
+        root: resolved; what leads out of it is not followed.
+        above: resolved folders on the way here; a link back to one is not followed.
+    """
+    for path in sorted(folder.iterdir()):
+        try:
+            real = path.resolve(strict=True)
+        except (OSError, RuntimeError):  # leads nowhere, or in a circle
+            yield path, False
+            continue
+        is_inside = real.is_relative_to(root)
+        if is_inside and real.is_dir() and real not in above:
+            yield from _below(path, root, (*above, real))
+        else:
+            yield path, is_inside and real.is_file()

@@ -34,6 +34,9 @@ from intermodal_engine.settings import Settings
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStoreError
 from intermodal_engine.store.records import Draft, Record, Records
 
+LEFT_OUT_SHOWN = 5
+"""How many paths a message names."""
+
 AGAIN = 0.0
 """A phase's answer for: look again at once."""
 
@@ -331,7 +334,14 @@ class TrainingJobLifecycle:
                 f"`OutputDataConfig.S3OutputPath` does not exist"
             ) from error
         outcome = SecondaryStatus(request.record.state["outcome"])
-        self._close(request.record, outcome, model=model)
+        message = SECONDARY_MESSAGES[outcome]
+        if model.left_out:
+            some = ", ".join(f"`{path}`" for path in model.left_out[:LEFT_OUT_SHOWN])
+            message += (
+                f". {len(model.left_out)} of what is in /opt/ml/model could not be kept (only "
+                f"files, folders and links within it can): {some}"
+            )
+        self._close(request.record, outcome, model=model.uri, message=message)
 
     def _tend(self, request: TrainingRequest) -> float | None:
         """What is done again and again while instances run: checkpoints, metrics."""
@@ -387,6 +397,7 @@ class TrainingJobLifecycle:
         *,
         attempt: Attempt | None = None,
         model: str | None = None,
+        message: str | None = None,
     ) -> None:
         request = TrainingRequest(record)
         self._instances.end_feeders(request)
@@ -401,7 +412,7 @@ class TrainingJobLifecycle:
                 draft.state["model"] = model
             if reason is not None:
                 draft.state["failure_reason"] = shorten(reason)
-            self._move(draft, ending)
+            self._move(draft, ending, message)
             _set_status(draft, _PRIMARY[ending])
             if ending is SecondaryStatus.COMPLETED:
                 self._warm_pools.keep(draft)

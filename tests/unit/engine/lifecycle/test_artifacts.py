@@ -1,5 +1,6 @@
 """What a job leaves behind goes into S3, and nothing of it stays in the engine's scratch folder."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +29,31 @@ def test_a_file_whose_key_is_too_long_leaves_no_copy_behind(shelf: Shelf) -> Non
     with pytest.raises(KeyTooLongError):
         ArtifactUploader(shelf.store, scratch).upload_model([host], output, compressed=False)
     assert list(scratch.iterdir()) == []
+
+
+def test_links_within_the_model_are_followed_and_what_leads_out_is_told(shelf: Shelf) -> None:
+    host, scratch = TrainingPaths(shelf.home / "ml"), shelf.home / "tmp" / "artifacts"
+    (host.model / "ckpt-5").mkdir(parents=True)
+    (host.model / "ckpt-5" / "weights").write_text("5")
+    (host.model / "latest").symlink_to("ckpt-5")
+    (host.model / "best").symlink_to("ckpt-5/weights")
+    (host.model / "circle").symlink_to(".")
+    (host.model / "nowhere").symlink_to("absent")
+    (host.model / "out").symlink_to("/etc/hosts")
+    os.mkfifo(host.model / "pipe")
+    uploader = ArtifactUploader(shelf.store, scratch)
+    model = uploader.upload_model([host], S3Uri(BUCKET, "o/"), compressed=False)
+    kept = {one.key: one.path.read_text() for one in shelf.store.iterate(BUCKET, "o/model/")}
+    assert kept == {
+        "o/model/best": "5",
+        "o/model/ckpt-5/weights": "5",
+        "o/model/latest/weights": "5",
+    }
+    assert model.left_out == ("circle", "nowhere", "out", "pipe")
+
+
+def test_a_model_folder_that_is_gone_is_told(shelf: Shelf) -> None:
+    host, scratch = TrainingPaths(shelf.home / "ml"), shelf.home / "tmp" / "artifacts"
+    uploader = ArtifactUploader(shelf.store, scratch)
+    model = uploader.upload_model([host], S3Uri(BUCKET, "o/"), compressed=True)
+    assert model.left_out == ("model/",)
