@@ -11,6 +11,9 @@ from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine.store.objects import ObjectStore
 
+FOLDERS_DEEP = 256
+"""Folders within folders that are followed, as archives have them (`contract.artifact`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class UploadedModel:
@@ -122,7 +125,7 @@ def _below(folder: Path, root: Path, above: tuple[Path, ...]) -> Iterator[tuple[
             yield path, False
             continue
         is_inside = real.is_relative_to(root)
-        if is_inside and real.is_dir() and real not in above:
+        if is_inside and real.is_dir() and real not in above and len(above) < FOLDERS_DEEP:
             yield from _below(path, root, (*above, real))
         else:
             yield path, is_inside and real.is_file()

@@ -15,6 +15,10 @@ from intermodal_engine.drivers.base import (
 from intermodal_engine.lifecycle.capacity import Grant
 
 
+class JobEndedError(Exception):
+    """The job has ended already; the message is its status."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """One run of a job's instances. A job has more than one only if it was interrupted.

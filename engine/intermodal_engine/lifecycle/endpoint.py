@@ -17,7 +17,7 @@ from intermodal_engine.drivers.base import (
     PlanRefusedError,
     StartFailedError,
 )
-from intermodal_engine.lifecycle.failure import describe_error, describe_exit, shorten
+from intermodal_engine.lifecycle.failure import FAILURES, describe_error, describe_exit, shorten
 from intermodal_engine.lifecycle.fleet import (
     KIND,
     Fleet,
@@ -31,7 +31,6 @@ from intermodal_engine.lifecycle.model_files import ModelDataError
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.objects import ObjectStoreError
 from intermodal_engine.store.records import Draft, Record, Records
 
 DRAIN_LOOK_S = 0.1
@@ -188,7 +187,7 @@ class EndpointLifecycle:
             looks.append(self._bring_up(record, target))
         except (_DeploymentError, ModelDataError) as error:
             self._give_up(record, str(error))
-        except (PlanRefusedError, StartFailedError, ObjectStoreError, OSError) as error:
+        except FAILURES as error:
             self._give_up(record, describe_error(error))
         return min((look for look in looks if look is not None), default=None)
 

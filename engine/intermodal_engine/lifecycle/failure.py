@@ -7,12 +7,21 @@ from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.training_files import TrainingPaths, read_failure
-from intermodal_engine.drivers.base import InstanceState, InstanceStatus, PlanRefusedError
+from intermodal_engine.drivers.base import (
+    InstanceState,
+    InstanceStatus,
+    PlanRefusedError,
+    StartFailedError,
+)
 from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.store.log_streams import last_lines
 
 REASON_LIMIT = 1024
 """Characters of a FailureReason, from the service's model."""
+
+FAILURES = (DataMissingError, IntermodalError, PlanRefusedError, StartFailedError, OSError)
+"""What ends a job or a deployment as Failed, in the words of `describe_error`; anything else is a
+defect of the engine, and tried again."""
 
 _SHOWN_NAME = 80
 

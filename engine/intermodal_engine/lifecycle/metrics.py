@@ -30,7 +30,7 @@ class TrainingMetrics:
     def __init__(self, points: MetricPoints) -> None:
         self._points = points
         self._compiled: dict[str, _Definitions] = {}
-        self._offsets: dict[Path, int] = {}
+        self._offsets: dict[str, dict[Path, int]] = {}
 
     def has_definitions(self, request: TrainingRequest) -> bool:
         """Whether the request defines any metric."""
@@ -41,13 +41,15 @@ class TrainingMetrics:
         if not self.has_definitions(request):
             return
         definitions = self._definitions(request)
-        points = [point for log in logs for point in self._read_one(definitions, log)]
+        offsets = self._offsets.setdefault(request.record.name, {})
+        points = [point for log in logs for point in _read(definitions, log, offsets)]
         if points:
             self._points.add(KIND, request.record.name, points)
 
     def close(self, request: TrainingRequest) -> list[dict[str, Any]]:
         """What `FinalMetricDataList` says, times in epoch seconds; forgets the job."""
         self._compiled.pop(request.record.name, None)
+        self._offsets.pop(request.record.name, None)
         if not self.has_definitions(request):
             return []
         last = self._points.last(KIND, request.record.name)
@@ -62,29 +64,6 @@ class TrainingMetrics:
             entries = request.record.request["AlgorithmSpecification"]["MetricDefinitions"]
             self._compiled[name] = compile_definitions(entries)
         return self._compiled[name]
-
-    def _read_one(self, definitions: _Definitions, log: Path) -> list[MetricPoint]:
-        points: list[MetricPoint] = []
-        offset = self._offsets.get(log, 0)
-        if not log.exists():
-            return points
-        for event in read_events(log, offset):
-            offset = event.end
-            for metric, pattern in list(definitions.items()):
-                try:
-                    value = _value(_search(pattern, event.message))
-                except TimeoutError:
-                    logger.warning(
-                        "metric `%s` is given up: its Regex `%s` took over %s s on a line of `%s`",
-                        *(metric, pattern.pattern, MATCH_LIMIT_S, log.name),
-                    )
-                    del definitions[metric]
-                    continue
-                if value is not None:
-                    source = f"{log.name}@{event.offset}"
-                    points.append(MetricPoint(metric, value, event.timestamp_ms / 1000, source))
-        self._offsets[log] = offset
-        return points
 
 
 def compile_definitions(definitions: Sequence[Mapping[str, str]]) -> _Definitions:
@@ -102,6 +81,30 @@ def compile_definitions(definitions: Sequence[Mapping[str, str]]) -> _Definition
                 f"the Regex of metric `{definition['Name']}` is no regular expression: {error}"
             ) from error
     return compiled
+
+
+def _read(definitions: _Definitions, log: Path, offsets: dict[Path, int]) -> list[MetricPoint]:
+    points: list[MetricPoint] = []
+    offset = offsets.get(log, 0)
+    if not log.exists():
+        return points
+    for event in read_events(log, offset):
+        offset = event.end
+        for metric, pattern in list(definitions.items()):
+            try:
+                value = _value(_search(pattern, event.message))
+            except TimeoutError:
+                logger.warning(
+                    "metric `%s` is given up: its Regex `%s` took over %s s on a line of `%s`",
+                    *(metric, pattern.pattern, MATCH_LIMIT_S, log.name),
+                )
+                del definitions[metric]
+                continue
+            if value is not None:
+                source = f"{log.name}@{event.offset}"
+                points.append(MetricPoint(metric, value, event.timestamp_ms / 1000, source))
+    offsets[log] = offset
+    return points
 
 
 def _search(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:

@@ -12,15 +12,15 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
-from intermodal_contract.errors import IntermodalError
 from intermodal_contract.processing_files import ExitMessageError
 from intermodal_contract.statuses import ProcessingJobStatus, check_transition, is_terminal
 from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
-from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
+from intermodal_engine.drivers.base import InstanceState
+from intermodal_engine.lifecycle.attempt import Attempt, JobEndedError, Member, attempts_of
 from intermodal_engine.lifecycle.capacity import Capacity, Demand
 from intermodal_engine.lifecycle.failure import (
+    FAILURES,
     REASON_LIMIT,
     Ending,
     describe_ending,
@@ -32,21 +32,15 @@ from intermodal_engine.lifecycle.failure import (
 from intermodal_engine.lifecycle.members import culprit
 from intermodal_engine.lifecycle.processing_instances import KIND, ProcessingInstances
 from intermodal_engine.lifecycle.processing_request import ProcessingRequest, with_defaults
-from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import append_lines
-from intermodal_engine.store.objects import ObjectStoreError
 from intermodal_engine.store.records import Draft, Record, Records
 
 AGAIN = 0.0
 """A phase's answer for: look again at once."""
 
 logger = logging.getLogger(__name__)
-
-
-class ProcessingJobEndedError(Exception):
-    """The job has ended already; the message is its status."""
 
 
 class Phase(StrEnum):
@@ -118,12 +112,12 @@ class ProcessingJobLifecycle:
 
         Raises:
             RecordNotFoundError: no such job.
-            ProcessingJobEndedError: it has ended.
+            JobEndedError: it has ended.
         """
         with self._records.edit(KIND, name) as draft:
             status = ProcessingJobStatus(draft.status)
             if is_terminal(status):
-                raise ProcessingJobEndedError(status)
+                raise JobEndedError(status)
             if status is not ProcessingJobStatus.STOPPING:
                 _set_status(draft, ProcessingJobStatus.STOPPING)
         self._queue.wake(KIND, name)
@@ -150,7 +144,7 @@ class ProcessingJobLifecycle:
                     self._finish_failing(request)
                     return None
                 look = self._phases[record.state["phase"]](request)
-            except _FAILURES as error:
+            except FAILURES as error:
                 self._begin_failing(request, describe_error(error))
                 return None
             if look != AGAIN:
@@ -232,7 +226,7 @@ class ProcessingJobLifecycle:
         try:
             self._instances.upload(request)
             message = self._instances.exit_message(request)
-        except _FAILURES as error:
+        except FAILURES as error:
             if outcome is not ProcessingJobStatus.FAILED:
                 raise
             reason = _with_another(reason, error)
@@ -322,17 +316,6 @@ class ProcessingJobLifecycle:
             if reason is not None:
                 draft.state["failure_reason"] = reason
             draft.note("PhaseChanged", phase=phase)
-
-
-_FAILURES = (
-    DataMissingError,
-    IntermodalError,
-    ObjectStoreError,
-    PlanRefusedError,
-    StartFailedError,
-    OSError,
-)
-"""What ends a job as Failed; anything else is a defect of the engine, and tried again."""
 
 
 def _attempt(record: Record) -> Attempt | None:

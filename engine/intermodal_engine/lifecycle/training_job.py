@@ -18,11 +18,17 @@ from intermodal_contract.statuses import (
     is_terminal,
 )
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.base import InstanceState, PlanRefusedError, StartFailedError
+from intermodal_engine.drivers.base import InstanceState
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
+from intermodal_engine.lifecycle.attempt import Attempt, JobEndedError, Member, attempts_of
 from intermodal_engine.lifecycle.capacity import Capacity, Demand
-from intermodal_engine.lifecycle.failure import Ending, describe_ending, describe_error, shorten
+from intermodal_engine.lifecycle.failure import (
+    FAILURES,
+    Ending,
+    describe_ending,
+    describe_error,
+    shorten,
+)
 from intermodal_engine.lifecycle.members import culprit
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.staging import DataMissingError
@@ -31,7 +37,7 @@ from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.objects import NoSuchBucketError, ObjectStoreError
+from intermodal_engine.store.objects import NoSuchBucketError
 from intermodal_engine.store.records import Draft, Record, Records
 
 LEFT_OUT_SHOWN = 5
@@ -41,10 +47,6 @@ AGAIN = 0.0
 """A phase's answer for: look again at once."""
 
 logger = logging.getLogger(__name__)
-
-
-class JobEndedError(Exception):
-    """The job has ended already, or is about to; the message is its status."""
 
 
 class NotSpotError(Exception):
@@ -181,7 +183,7 @@ class TrainingJobLifecycle:
                     look = self._end_waiting(request)
                 else:
                     look = self._phases[secondary_status(record)](request)
-            except _FAILURES as error:
+            except FAILURES as error:
                 look = self._begin_failing(request, describe_error(error))
             if look != AGAIN:
                 return look
@@ -454,9 +456,6 @@ class TrainingJobLifecycle:
         _begin(draft.state, status, now, message)
         draft.note("SecondaryStatusChanged", status=status)
 
-
-_FAILURES = (DataMissingError, ObjectStoreError, PlanRefusedError, StartFailedError, OSError)
-"""What ends a job as Failed; anything else is a defect of the engine, and tried again."""
 
 _PRIMARY = {
     SecondaryStatus.COMPLETED: TrainingJobStatus.COMPLETED,

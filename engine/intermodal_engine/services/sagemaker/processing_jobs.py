@@ -6,9 +6,8 @@ from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_contract.processing_files import InvalidLocalPathError, parse_local_path
-from intermodal_engine.lifecycle.attempt import attempts_of
+from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
 from intermodal_engine.lifecycle.processing_instances import KIND
-from intermodal_engine.lifecycle.processing_job import ProcessingJobEndedError
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -78,7 +77,7 @@ def stop_processing_job(call: Call, parameters: Parameters) -> Parameters:
         call.backends.processing_jobs.stop(name)
     except RecordNotFoundError as error:
         raise _not_found(name) from error
-    except ProcessingJobEndedError as error:
+    except JobEndedError as error:
         raise invalid(
             f"The request was rejected because the processing job is in status {error}."
         ) from error

@@ -1,6 +1,7 @@
 """What a job leaves behind goes into S3, and nothing of it stays in the engine's scratch folder."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -57,3 +58,20 @@ def test_a_model_folder_that_is_gone_is_told(shelf: Shelf) -> None:
     uploader = ArtifactUploader(shelf.store, scratch)
     model = uploader.upload_model([host], S3Uri(BUCKET, "o/"), compressed=True)
     assert model.left_out == ("model/",)
+
+
+def test_folders_within_folders_without_end_are_told_and_hold_nobody_up(shelf: Shelf) -> None:
+    host, scratch = TrainingPaths(shelf.home / "ml"), shelf.home / "tmp" / "artifacts"
+    host.model.mkdir(parents=True)
+    (host.model / "weights").write_text("1")
+    here = os.open(host.model, os.O_PATH)
+    for _ in range(1500):  # deeper than a path can say at once
+        os.mkdir("d", dir_fd=here)
+        here, above = os.open("d", os.O_PATH, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    uploader = ArtifactUploader(shelf.store, scratch)
+    model = uploader.upload_model([host], S3Uri(BUCKET, "o/"), compressed=True)
+    (too_deep,) = model.left_out
+    assert too_deep.startswith("d/d/d/")
+    subprocess.run(["rm", "-rf", str(host.model)], check=True)  # pytest would recurse
