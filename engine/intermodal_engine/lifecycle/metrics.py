@@ -1,6 +1,7 @@
 """Metrics of training jobs: what their metric definitions match in their log lines."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,12 @@ def _search(pattern: regex.Pattern[str], text: str) -> regex.Match[str] | None:
 
 
 def _value(match: regex.Match[str] | None) -> float | None:
+    """The number that was matched; CloudWatch takes neither NaN nor infinities."""
     if match is None:
         return None
     text = match[1] if match.re.groups else match[0]
     try:
-        return float(text)
+        value = float(text)
     except (TypeError, ValueError):
         return None
+    return value if math.isfinite(value) else None

@@ -285,6 +285,21 @@ def test_metrics_come_from_the_log_lines(world: World) -> None:
     assert final == {"train:loss": 0.25, "acc": 0.75}
 
 
+def test_a_loss_that_leaves_all_bounds_is_no_value_and_the_job_ends(world: World) -> None:
+    lines = tuple((0, f"loss={value}") for value in ("0.5", "inf", "-Infinity", "nan", "1e999"))
+    world.driver.script("*", Outcome(after_s=1, log=lines))
+    algorithm = {
+        "TrainingImage": "img:1",
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "loss", "Regex": r"loss=(\S+)"}],
+    }
+    create(world, AlgorithmSpecification=algorithm)
+    world.advance(1)
+    job = describe(world)
+    assert job["TrainingJobStatus"] == "Completed"
+    assert [one["Value"] for one in job["FinalMetricDataList"]] == [0.5]
+
+
 def test_an_expression_that_takes_for_ever_is_given_up_and_the_others_go_on(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
