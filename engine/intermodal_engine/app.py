@@ -167,6 +167,7 @@ def assemble(
     records = Records(database, clock)
     objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
     log_streams = LogStreams(settings.logs_folder)
+    metric_points = MetricPoints(database)
     queue = WorkQueue(clock)
     instances = Instances(driver, queue, clock)
     router = make_router(
@@ -189,7 +190,7 @@ def assemble(
             cache=warm_pools.mounts,
         ),
         uploader=ArtifactUploader(objects, settings.artifacts_folder),
-        metrics=TrainingMetrics(MetricPoints(database)),
+        metrics=TrainingMetrics(metric_points),
         capacity=capacity,
         warm_pools=warm_pools,
         queue=queue,
@@ -229,6 +230,7 @@ def assemble(
         records=records,
         objects=objects,
         log_streams=log_streams,
+        metric_points=metric_points,
         training_jobs=training_jobs,
         processing_jobs=processing_jobs,
         warm_pools=warm_pools,

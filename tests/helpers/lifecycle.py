@@ -11,10 +11,9 @@ from intermodal_engine.drivers.fake import FakeDriver
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health, Router
 from intermodal_engine.services.call import Backends, Call, Parameters
-from intermodal_engine.services.sagemaker import OPERATIONS
+from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import Settings
-from intermodal_engine.wire.http import HttpRequest
-from intermodal_engine.wire.route import resolve
+from intermodal_engine.wire.route import named
 from intermodal_engine.wire.validate import validate
 
 ROLE = "arn:aws:iam::123456789012:role/trainer"
@@ -44,14 +43,11 @@ class World:
     queue: WorkQueue
     router: TestRouter
 
-    def call(self, operation: str, **parameters: Any) -> Parameters:
-        """Calls a SageMaker operation as a validated request."""
-        request = HttpRequest(
-            "POST", "/", "", {"x-amz-target": f"SageMaker.{operation}"}, body=b"{}"
-        )
-        validate(resolve(request, "sagemaker"), parameters)
+    def call(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Parameters:
+        """Calls an operation as a validated request."""
+        validate(named(service, operation), parameters)
         call = Call(self.backends, "request-1", "us-east-1", "123456789012", "AKIA", {})
-        result = OPERATIONS[operation](call, parameters)
+        result = find_operation(service, operation)(call, parameters)
         assert isinstance(result, dict)
         return result
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from intermodal_engine.router.router import Router
     from intermodal_engine.settings import Settings
     from intermodal_engine.store.log_streams import LogStreams
+    from intermodal_engine.store.metric_points import MetricPoints
     from intermodal_engine.store.objects import ObjectStore
     from intermodal_engine.store.records import Records
 
@@ -26,6 +27,7 @@ class Backends:
     records: "Records"
     objects: "ObjectStore"
     log_streams: "LogStreams"
+    metric_points: "MetricPoints"
     training_jobs: "TrainingJobLifecycle"
     processing_jobs: "ProcessingJobLifecycle"
     warm_pools: "WarmPools"

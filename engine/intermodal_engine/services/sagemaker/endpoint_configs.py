@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.models import container_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
@@ -9,9 +10,7 @@ from intermodal_engine.services.sagemaker.resources import (
     copy_members,
     invalid,
     list_page,
-    not_served,
     tags_of,
-    when,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 

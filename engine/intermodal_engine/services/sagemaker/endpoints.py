@@ -5,16 +5,10 @@ from typing import Any
 from intermodal_engine.lifecycle.endpoint import EndpointBusyError
 from intermodal_engine.lifecycle.fleet import KIND, members_of
 from intermodal_engine.router.router import Health
+from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.endpoint_configs import find_config, variants_of
-from intermodal_engine.services.sagemaker.resources import (
-    arn,
-    invalid,
-    list_page,
-    not_served,
-    tags_of,
-    when,
-)
+from intermodal_engine.services.sagemaker.resources import arn, invalid, list_page, tags_of
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 from intermodal_engine.wire.errors import ServiceError
 

@@ -3,15 +3,14 @@
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
+from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     copy_members,
     invalid,
     list_page,
-    not_served,
     tags_of,
-    when,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 

@@ -8,15 +8,14 @@ from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_contract.processing_files import InvalidLocalPathError, parse_local_path
 from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
 from intermodal_engine.lifecycle.processing_instances import KIND
+from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     copy_members,
     invalid,
     list_page,
-    not_served,
     tags_of,
-    when,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 from intermodal_engine.wire.errors import ServiceError

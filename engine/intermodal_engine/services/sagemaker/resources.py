@@ -1,22 +1,19 @@
 """What all SageMaker resources share: ARNs, tags, listings, and the errors about them."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intermodal_engine.services.call import Call, Parameters
 from intermodal_engine.store.records import InvalidTokenError, Query, Record
 from intermodal_engine.wire.errors import ServiceError
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
 
 def arn(call: Call, kind: str, name: str) -> str:
     """The ARN of a resource; names are lower case in ARNs, as the service writes them."""
     return f"arn:aws:sagemaker:{call.region}:{call.account_id}:{kind}/{name.lower()}"
-
-
-def when(at: float) -> datetime:
-    """A time for the wire, from epoch seconds."""
-    return datetime.fromtimestamp(at, UTC)
 
 
 def tags_of(parameters: Parameters) -> dict[str, str]:
@@ -27,20 +24,6 @@ def tags_of(parameters: Parameters) -> dict[str, str]:
 def invalid(message: str) -> ServiceError:
     """A ValidationException about what only the service can know."""
     return ServiceError("ValidationException", message)
-
-
-def not_served(what: str, instead: str) -> ServiceError:
-    """The answer to a request whose meaning this engine cannot give yet.
-
-    Args:
-        what: the member and its value, as the caller wrote them.
-        instead: what works today.
-    """
-    return ServiceError(
-        "NotImplementedException",
-        f"intermodal's engine does not serve {what} yet; {instead}",
-        status=501,
-    )
 
 
 def copy_members(source: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -13,15 +13,14 @@ from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_job import secondary_status
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.warm_pools import NoWarmPoolError, keep_alive_s
+from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     copy_members,
     invalid,
     list_page,
-    not_served,
     tags_of,
-    when,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 from intermodal_engine.wire.errors import ServiceError
