@@ -27,12 +27,14 @@ from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import PortBusyError, Server, listen
 from intermodal_engine.home import EngineState, announced, last_port, locked, prepare
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
+from intermodal_engine.lifecycle import processing_instances, training_instances
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.fleet import Fleet
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
@@ -170,6 +172,7 @@ def assemble(
     metric_points = MetricPoints(database)
     queue = WorkQueue(clock)
     instances = Instances(driver, queue, clock)
+    members = Members(instances)
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
     )
@@ -178,17 +181,21 @@ def assemble(
     training_jobs = TrainingJobLifecycle(
         records=records,
         instances=TrainingInstances(
-            settings=settings,
-            instances=instances,
+            specs=JobSpecs(
+                training_instances.KIND,
+                training_instances.LOG_GROUP,
+                settings=settings,
+                log_streams=log_streams,
+                access=access,
+            ),
             stager=ChannelStager(
                 objects, settings.file_systems, can_mount=lambda: driver.can_mount
             ),
             feeders=Feeders(),
             checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
-            log_streams=log_streams,
-            access=access,
             cache=warm_pools.mounts,
         ),
+        members=members,
         uploader=ArtifactUploader(objects, settings.artifacts_folder),
         metrics=TrainingMetrics(metric_points),
         capacity=capacity,
@@ -200,14 +207,19 @@ def assemble(
     processing_jobs = ProcessingJobLifecycle(
         records=records,
         instances=ProcessingInstances(
+            specs=JobSpecs(
+                processing_instances.KIND,
+                processing_instances.LOG_GROUP,
+                settings=settings,
+                log_streams=log_streams,
+                access=access,
+            ),
             settings=settings,
-            members=Members(instances),
             stager=ChannelStager(objects, can_mount=lambda: driver.can_mount),
             keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             objects=objects,
-            log_streams=log_streams,
-            access=access,
         ),
+        members=members,
         capacity=capacity,
         queue=queue,
         clock=clock,

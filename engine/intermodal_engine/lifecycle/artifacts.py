@@ -9,7 +9,11 @@ from pathlib import Path
 from intermodal_contract.artifact import pack_files
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
-from intermodal_engine.store.objects import ObjectStore
+from intermodal_engine.lifecycle.staging import DataMissingError
+from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
+
+LEFT_OUT_SHOWN = 5
+"""How many paths a message names."""
 
 FOLDERS_DEEP = 256
 """Folders within folders that are followed, as archives have them (`contract.artifact`)."""
@@ -27,6 +31,17 @@ class UploadedModel:
     uri: str
     left_out: tuple[str, ...]
 
+    @property
+    def remark(self) -> str:
+        """What a person should know of it; empty if it is whole."""
+        if not self.left_out:
+            return ""
+        some = ", ".join(f"`{path}`" for path in self.left_out[:LEFT_OUT_SHOWN])
+        return (
+            f". {len(self.left_out)} of what is in /opt/ml/model could not be kept (only files, "
+            f"folders and links within it can): {some}"
+        )
+
 
 class ArtifactUploader:
     """Puts a job's output into S3.
@@ -39,6 +54,24 @@ class ArtifactUploader:
     def __init__(self, objects: ObjectStore, scratch: Path) -> None:
         self._objects = objects
         self._scratch = scratch
+
+    def upload(
+        self, hosts: Sequence[TrainingPaths], output: S3Uri, compressed: bool
+    ) -> UploadedModel:
+        """Uploads what the hosts have written: models and other output.
+
+        Raises:
+            DataMissingError: the bucket does not exist.
+        """
+        try:
+            model = self.upload_model(hosts, output, compressed)
+            self.upload_output_data(hosts, output, compressed)
+        except NoSuchBucketError as error:
+            raise DataMissingError(
+                f"ClientError: Artifact upload failed:the bucket `{output.bucket}` of "
+                f"`OutputDataConfig.S3OutputPath` does not exist"
+            ) from error
+        return model
 
     def upload_model(
         self, hosts: Sequence[TrainingPaths], output: S3Uri, compressed: bool

@@ -1,7 +1,7 @@
 """One run of a job's instances, as the job's record keeps it: GPUs, mounts, times."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from intermodal_engine.drivers.base import (
     MountMode,
 )
 from intermodal_engine.lifecycle.capacity import Grant
+from intermodal_engine.store.records import Draft, Record
 
 
 class JobEndedError(Exception):
@@ -70,6 +71,17 @@ class Attempt:
 def attempts_of(state: Mapping[str, Any]) -> list[Attempt]:
     """The attempts in a job's state, in order."""
     return [Attempt(**one) for one in state["attempts"]]
+
+
+def last_attempt(record: Record) -> Attempt | None:
+    """A job's present attempt, or its last one; None before it ever had its place."""
+    attempts = attempts_of(record.state)
+    return attempts[-1] if attempts else None
+
+
+def keep_attempt(draft: Draft, attempt: Attempt) -> None:
+    """Writes an attempt into its job's state, in its place."""
+    draft.state["attempts"][attempt.number :] = [asdict(attempt)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from intermodal_contract.statuses import EndpointStatus, check_transition
+from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import (
     InstanceState,
@@ -28,10 +28,11 @@ from intermodal_engine.lifecycle.fleet import (
     zones,
 )
 from intermodal_engine.lifecycle.model_files import ModelDataError
+from intermodal_engine.lifecycle.transitions import set_status
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.records import Draft, Record, Records
+from intermodal_engine.store.records import Record, Records
 
 DRAIN_LOOK_S = 0.1
 """How soon to look again at a member that still has requests in flight."""
@@ -137,7 +138,7 @@ class EndpointLifecycle:
                 raise EndpointBusyError(draft.status)
             self._add_deployment(draft.state, config_name, variants)
             draft.state.pop("failure_reason", None)
-            self._set_status(draft, EndpointStatus.UPDATING)
+            set_status(draft, EndpointStatus.UPDATING)
         self._queue.wake(KIND, name)
         return self._records.get(KIND, name)
 
@@ -151,7 +152,7 @@ class EndpointLifecycle:
         with self._records.edit(KIND, name) as draft:
             if draft.status == EndpointStatus.DELETING:
                 raise EndpointBusyError(draft.status)
-            self._set_status(draft, EndpointStatus.DELETING)
+            set_status(draft, EndpointStatus.DELETING)
         self._queue.wake(KIND, name)
 
     def recover(self) -> None:
@@ -368,7 +369,7 @@ class EndpointLifecycle:
                 str(generation): draft.state["deployments"][str(generation)],
                 **_still_used(draft.state, generation),
             }
-            self._set_status(draft, EndpointStatus.IN_SERVICE)
+            set_status(draft, EndpointStatus.IN_SERVICE)
 
     def _give_up(self, record: Record, reason: str) -> None:
         """Ends a deployment that cannot come up; an earlier one stays in service."""
@@ -378,9 +379,7 @@ class EndpointLifecycle:
             draft.state["target"] = None
             draft.state["failure_reason"] = shorten(reason)
             updating = draft.state["current"] is not None
-            self._set_status(
-                draft, EndpointStatus.IN_SERVICE if updating else EndpointStatus.FAILED
-            )
+            set_status(draft, EndpointStatus.IN_SERVICE if updating else EndpointStatus.FAILED)
         self._queue.wake(KIND, record.name)
 
     def _patience_s(self, deployment: Mapping[str, Any]) -> float:
@@ -396,11 +395,6 @@ class EndpointLifecycle:
             f"logs for this endpoint: {self._fleet.log_group(record)}; "
             f"{self._fleet.last_words(record, sick)}"
         )
-
-    def _set_status(self, draft: Draft, status: EndpointStatus) -> None:
-        check_transition(EndpointStatus(draft.status), status)
-        draft.status = status
-        draft.note("StatusChanged", status=status)
 
 
 def _has_ended(status: InstanceStatus) -> bool:

@@ -26,8 +26,16 @@ class Members:
         for spec in specs:
             self._instances.check(spec)
 
+    def is_prepared(self, specs: Sequence[InstanceSpec]) -> bool:
+        """Whether all that their start needs is there, so that `prepare` takes no time.
+
+        Raises:
+            PlanRefusedError: one cannot run here.
+        """
+        return all(map(self._instances.is_prepared, specs))
+
     def prepare(self, specs: Sequence[InstanceSpec]) -> None:
-        """Gets what their start needs, so that the start itself takes no time.
+        """Gets what their start needs, so that the start itself takes no time; may take minutes.
 
         Raises:
             StartFailedError: it cannot be had.

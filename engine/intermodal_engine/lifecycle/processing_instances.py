@@ -3,7 +3,7 @@
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from intermodal_contract.processing_files import (
     write_processing_input,
 )
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode, PlanRefusedError
-from intermodal_engine.lifecycle.attempt import Attempt, Member
+from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
-from intermodal_engine.lifecycle.members import Members
+from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.processing_request import (
     ProcessingInput,
     ProcessingOutput,
@@ -26,7 +25,6 @@ from intermodal_engine.lifecycle.processing_request import (
 )
 from intermodal_engine.lifecycle.staging import ChannelStager, Input
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
 
 KIND = "processing-job"
@@ -40,44 +38,36 @@ class OutputLostError(IntermodalError):
 
 
 class ProcessingInstances:
-    """Makes, finds and ends the instances of processing jobs.
+    """What the instances of processing jobs are made of, and what is kept of them.
 
     Args:
-        settings: folders and grace times.
-        members: what runs.
+        specs: what the instances of all jobs have in common.
+        settings: folders.
         stager: brings inputs in.
         keeper: keeps output folders and S3 in step.
         objects: where outputs go.
-        log_streams: names the files that get the programs' words.
-        access: variables with which a job's code reaches the engine.
     """
 
     def __init__(
         self,
         *,
+        specs: JobSpecs,
         settings: Settings,
-        members: Members,
         stager: ChannelStager,
         keeper: CheckpointKeeper,
         objects: ObjectStore,
-        log_streams: LogStreams,
-        access: EngineAccess,
     ) -> None:
+        self._specs = specs
         self._settings = settings
-        self._members = members
         self._stager = stager
         self._keeper = keeper
         self._objects = objects
-        self._log_streams = log_streams
-        self._access = access
 
-    def check(self, request: ProcessingRequest, attempt: Attempt) -> None:
-        """Makes sure that the job could run: image, machine, inputs, buckets of its outputs.
+    def check_command(self, request: ProcessingRequest) -> None:
+        """Makes sure that there is something to run.
 
         Raises:
-            PlanRefusedError: the driver cannot run it.
-            DataMissingError: an input has no data.
-            OutputLostError: an output's bucket is not there.
+            PlanRefusedError: nobody can tell what.
         """
         if not request.entry_point:
             raise PlanRefusedError(
@@ -85,7 +75,14 @@ class ProcessingInstances:
                 f"the entry point of the image `{request.image}`\n"
                 'hint: name it, for example `["python3", "/opt/ml/processing/input/code/run.py"]`'
             )
-        self._members.check(self._specs(request, attempt))
+
+    def check(self, request: ProcessingRequest) -> None:
+        """Makes sure that the inputs are there, and the buckets of the outputs.
+
+        Raises:
+            DataMissingError: an input has no data.
+            OutputLostError: an output's bucket is not there.
+        """
         self._stager.check([Input(_for_folder(one)) for one in request.inputs])
         for output in request.outputs:
             try:
@@ -97,7 +94,7 @@ class ProcessingInstances:
         """Makes every instance's `/opt/ml` anew, and sets the attempt's mounts."""
         for number, host in enumerate(request.hosts):
             paths = self.paths(request, host)
-            shutil.rmtree(paths.root.parent, ignore_errors=True)
+            shutil.rmtree(self._folder(request, host), ignore_errors=True)
             write_processing_input(paths, job=request.job_config, resources=request.resources(host))
             mounts = [
                 mount for one in request.inputs for mount in self._stage_input(one, request, number)
@@ -109,31 +106,8 @@ class ProcessingInstances:
                     mounts.append(Mount(folder, str(output.local_path), MountMode.READ_WRITE))
             attempt.set_mounts(host, mounts)
 
-    def prepare(self, request: ProcessingRequest, attempt: Attempt) -> None:
-        """Gets what a start of the instances needs besides their inputs.
-
-        Raises:
-            StartFailedError: it cannot be had.
-        """
-        self._members.prepare(self._specs(request, attempt))
-
-    def ensure(self, request: ProcessingRequest, attempt: Attempt) -> list[Member]:
-        """Starts the job's instances, or finds them."""
-        return self._members.ensure(self._specs(request, attempt))
-
-    def find(self, request: ProcessingRequest, attempt: Attempt | None) -> list[Member]:
-        """The job's instances that were ever started."""
-        if attempt is None or attempt.mounts is None:
-            return []
-        return self._members.find(self._specs(request, attempt))
-
-    def stop(self, members: list[Member]) -> bool:
-        """Begins to stop those that run; says whether any did."""
-        return self._members.stop(members)
-
-    def forget(self, request: ProcessingRequest, members: list[Member]) -> None:
+    def forget(self, request: ProcessingRequest) -> None:
         """Drops what is kept in memory of a job that has ended."""
-        self._members.forget(members)
         for _, folder in self._output_folders(request):
             self._keeper.forget(folder)
 
@@ -161,48 +135,27 @@ class ProcessingInstances:
 
     def paths(self, request: ProcessingRequest, host: str) -> ProcessingPaths:
         """An instance's `/opt/ml` on the host."""
-        return ProcessingPaths(self._folder(request, host) / "ml")
+        return ProcessingPaths(self._specs.ml(request, host))
 
     def log_file(self, request: ProcessingRequest, attempt: Attempt, host: str) -> Path:
         """The file of an instance's log stream."""
-        stream = f"{request.record.name}/{host}-{int(attempt.began_at)}"
-        return self._log_streams.path(LOG_GROUP, stream)
+        return self._specs.log_file(request, attempt, host)
+
+    def specs(self, request: ProcessingRequest, attempt: Attempt) -> list[InstanceSpec]:
+        """What runs, by host."""
+        return [
+            self._specs.spec(
+                request,
+                attempt,
+                host,
+                mounts=attempt.mounts_of(host),
+                max_runtime_s=request.max_runtime_s,
+            )
+            for host in request.hosts
+        ]
 
     def _folder(self, request: ProcessingRequest, host: str) -> Path:
-        return self._settings.instances_folder / KIND / request.record.name / host
-
-    def _specs(self, request: ProcessingRequest, attempt: Attempt) -> list[InstanceSpec]:
-        return [self._spec(request, attempt, host) for host in request.hosts]
-
-    def _spec(self, request: ProcessingRequest, attempt: Attempt, host: str) -> InstanceSpec:
-        record = request.record
-        return InstanceSpec(
-            instance_id=instance_id(KIND, record.name, host, attempt.number),
-            host=host,
-            hosts=request.hosts,
-            network=_network(request),
-            folder=self._folder(request, host),
-            ml=self.paths(request, host).root,
-            image=request.image,
-            command=request.command,
-            environment={
-                **request.environment,
-                **self._engine_variables(request),
-            },
-            log=self.log_file(request, attempt, host),
-            mounts=attempt.mounts_of(host),
-            gpus=tuple(attempt.gpus.get(host, ())),
-            stop_grace_s=self._settings.stop_grace_s,
-            max_runtime_s=request.max_runtime_s,
-            outbound=not request.is_isolated,
-        )
-
-    def _engine_variables(self, request: ProcessingRequest) -> Mapping[str, str]:
-        """How the job's code reaches the engine; an isolated job cannot."""
-        if request.is_isolated:
-            return {}
-        network = _network(request)
-        return self._access(network, request.role_arn, network)
+        return self._specs.folder(request, host)
 
     def _stage_input(
         self, wanted: ProcessingInput, request: ProcessingRequest, host_number: int
@@ -244,10 +197,6 @@ class ProcessingInstances:
                 hint="write files into the folder that is there; links are never followed",
             )
         self._keeper.sync(folder, output.uri)
-
-
-def _network(request: ProcessingRequest) -> str:
-    return f"{KIND}/{request.record.name}"
 
 
 def _for_folder(wanted: ProcessingInput) -> Channel:

@@ -6,19 +6,17 @@ uploads are repeated. So a restart of the engine is a wake of every open job.
 """
 
 import contextlib
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Any
 
 from intermodal_contract.processing_files import ExitMessageError
-from intermodal_contract.statuses import ProcessingJobStatus, check_transition, is_terminal
+from intermodal_contract.statuses import ProcessingJobStatus
 from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import InstanceState
-from intermodal_engine.lifecycle.attempt import Attempt, JobEndedError, Member, attempts_of
-from intermodal_engine.lifecycle.capacity import Capacity, Demand
+from intermodal_engine.lifecycle.attempt import Attempt, Member, keep_attempt, last_attempt
+from intermodal_engine.lifecycle.capacity import Capacity
 from intermodal_engine.lifecycle.failure import (
     FAILURES,
     REASON_LIMIT,
@@ -29,18 +27,15 @@ from intermodal_engine.lifecycle.failure import (
     last_words,
     shorten,
 )
-from intermodal_engine.lifecycle.members import culprit
+from intermodal_engine.lifecycle.job_reconciler import AGAIN, JobReconciler
+from intermodal_engine.lifecycle.members import Members, culprit
 from intermodal_engine.lifecycle.processing_instances import KIND, ProcessingInstances
 from intermodal_engine.lifecycle.processing_request import ProcessingRequest, with_defaults
+from intermodal_engine.lifecycle.transitions import has_yet_to_stop, set_status
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import append_lines
-from intermodal_engine.store.records import Draft, Record, Records
-
-AGAIN = 0.0
-"""A phase's answer for: look again at once."""
-
-logger = logging.getLogger(__name__)
+from intermodal_engine.store.records import Record, Records
 
 
 class Phase(StrEnum):
@@ -57,7 +52,8 @@ class ProcessingJobLifecycle:
 
     Args:
         records: where jobs are kept.
-        instances: what runs them.
+        instances: what their instances are made of.
+        members: what runs them.
         capacity: says which of them may run now; training jobs wait in the same line.
         queue: calls `reconcile`.
         clock: stamps changes.
@@ -69,6 +65,7 @@ class ProcessingJobLifecycle:
         *,
         records: Records,
         instances: ProcessingInstances,
+        members: Members,
         capacity: Capacity,
         queue: WorkQueue,
         clock: Clock,
@@ -76,7 +73,6 @@ class ProcessingJobLifecycle:
     ) -> None:
         self._records = records
         self._instances = instances
-        self._capacity = capacity
         self._queue = queue
         self._clock = clock
         self._settings = settings
@@ -86,7 +82,18 @@ class ProcessingJobLifecycle:
             Phase.RUNNING: self._run,
             Phase.UPLOADING: self._upload,
         }
-        queue.register(KIND, self.reconcile)
+        self._jobs = JobReconciler(
+            KIND,
+            ProcessingJobStatus,
+            view=ProcessingRequest,
+            specs=instances.specs,
+            step=self._step,
+            fail=self._fail,
+            records=records,
+            members=members,
+            capacity=capacity,
+            queue=queue,
+        )
 
     def create(self, parameters: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:
         """Accepts a job: from here on it is known and will be run.
@@ -115,42 +122,18 @@ class ProcessingJobLifecycle:
             JobEndedError: it has ended.
         """
         with self._records.edit(KIND, name) as draft:
-            status = ProcessingJobStatus(draft.status)
-            if is_terminal(status):
-                raise JobEndedError(status)
-            if status is not ProcessingJobStatus.STOPPING:
-                _set_status(draft, ProcessingJobStatus.STOPPING)
+            if has_yet_to_stop(draft, ProcessingJobStatus.STOPPING):
+                set_status(draft, ProcessingJobStatus.STOPPING)
         self._queue.wake(KIND, name)
 
     def recover(self) -> None:
         """Looks at every job that had not ended when the engine did."""
-        open_statuses = (ProcessingJobStatus.IN_PROGRESS, ProcessingJobStatus.STOPPING)
-        for record in self._records.all(KIND, *open_statuses):
-            attempt = _attempt(record)
-            if attempt is not None:
-                count = len(ProcessingRequest(record).hosts)
-                self._capacity.restore((KIND, record.name), count, attempt.all_gpus)
-            self._queue.wake(KIND, record.name)
-
-    def reconcile(self, name: str) -> float | None:
-        """Does whatever is due for one job; returns when to look again."""
-        while True:
-            record = self._records.find(KIND, name)
-            if record is None or is_terminal(ProcessingJobStatus(record.status)):
-                return None
-            request = ProcessingRequest(record)
-            try:
-                if "failing" in record.state:
-                    self._finish_failing(request)
-                    return None
-                look = self._phases[record.state["phase"]](request)
-            except FAILURES as error:
-                self._begin_failing(request, describe_error(error))
-                return None
-            if look != AGAIN:
-                return look
+        self._jobs.recover()
 
     # Phases: each does what is due and says when to look again.
+
+    def _step(self, request: ProcessingRequest) -> float | None:
+        return self._phases[request.record.state["phase"]](request)
 
     def _wait(self, request: ProcessingRequest) -> float | None:
         record = request.record
@@ -158,42 +141,34 @@ class ProcessingJobLifecycle:
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
         attempt = Attempt(0, self._clock.now())
-        self._instances.check(request, attempt)
-        demand = Demand(len(request.hosts), request.gpus_wanted, (record.created_at, record.name))
-        grant = self._capacity.take((KIND, record.name), demand)
-        if grant is None:
+        self._instances.check_command(request)
+        self._jobs.check(request, attempt)
+        self._instances.check(request)
+        if not self._jobs.take_place(request, attempt):
             return None  # it is woken when it may fit
-        attempt.share(grant, request.hosts)
         self._advance(record, Phase.STAGING, attempt)
         return AGAIN
 
     def _stage(self, request: ProcessingRequest) -> float | None:
-        attempt = _attempt(request.record)
+        attempt = last_attempt(request.record)
         if attempt is None or _is_stopping(request.record):
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
         self._instances.stage(request, attempt)
-        self._instances.prepare(request, attempt)
+        self._jobs.prepare(request, attempt)
         attempt.started_at = self._clock.now()
         self._advance(request.record, Phase.RUNNING, attempt)
         return AGAIN
 
     def _run(self, request: ProcessingRequest) -> float | None:
         """Starts, watches and, where the job is to stop, ends the instances."""
-        attempt = _attempt(request.record)
-        stopping = _is_stopping(request.record)
-        if stopping or attempt is None:
-            members = self._instances.find(request, attempt)
-        else:
-            members = self._instances.ensure(request, attempt)
+        attempt = last_attempt(request.record)
+        members = self._jobs.watch(request, is_stopping=_is_stopping(request.record))
+        if members is None:
+            return self._tend(request)
         if attempt is None or not members:
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
-        ended = [member for member in members if member.has_ended]
-        if len(ended) < len(members):
-            if stopping or any(member.status.exit_code != 0 for member in ended):
-                self._instances.stop(members)
-            return self._tend(request)
         return self._conclude(request, attempt, members)
 
     def _conclude(
@@ -241,21 +216,10 @@ class ProcessingJobLifecycle:
 
     # Endings
 
-    def _begin_failing(self, request: ProcessingRequest, reason: str) -> None:
-        """Something the job cannot get over has happened: whatever runs is stopped first."""
-        logger.warning("processing job `%s` fails: %s", request.record.name, reason)
-        with self._records.edit(KIND, request.record.name) as draft:
-            draft.state["failing"] = reason
-        self._finish_failing(ProcessingRequest(self._records.get(KIND, request.record.name)))
-
-    def _finish_failing(self, request: ProcessingRequest) -> None:
-        members = self._instances.find(request, _attempt(request.record))
-        if self._instances.stop(members):
-            return  # what still runs wakes the job when it ends
+    def _fail(self, request: ProcessingRequest, reason: str) -> None:
         message = None
         with contextlib.suppress(ExitMessageError):
             message = self._instances.exit_message(request)
-        reason = request.record.state["failing"]
         self._close(request, ProcessingJobStatus.FAILED, reason, message)
 
     def _close(
@@ -272,9 +236,10 @@ class ProcessingJobLifecycle:
                 draft.state["failure_reason"] = shorten(reason)
             if message is not None:
                 draft.state["exit_message"] = message
-            _set_status(draft, status)
-        self._instances.forget(request, self._instances.find(request, _attempt(request.record)))
-        self._capacity.release((KIND, name))
+            set_status(draft, status)
+        self._jobs.forget(self._jobs.find(request))
+        self._instances.forget(request)
+        self._jobs.give_place_back(request.record)
 
     def _describe(self, request: ProcessingRequest, attempt: Attempt, member: Member) -> str:
         """As the service words it, and how the program ended and what it said last."""
@@ -309,7 +274,7 @@ class ProcessingJobLifecycle:
         reason: str | None = None,
     ) -> None:
         with self._records.edit(KIND, record.name) as draft:
-            draft.state["attempts"] = [asdict(attempt)]
+            keep_attempt(draft, attempt)
             draft.state["phase"] = phase
             if outcome is not None:
                 draft.state["outcome"] = outcome
@@ -318,20 +283,8 @@ class ProcessingJobLifecycle:
             draft.note("PhaseChanged", phase=phase)
 
 
-def _attempt(record: Record) -> Attempt | None:
-    """The job's one run; None before it has its place."""
-    attempts = attempts_of(record.state)
-    return attempts[-1] if attempts else None
-
-
 def _is_stopping(record: Record) -> bool:
     return record.status == ProcessingJobStatus.STOPPING
-
-
-def _set_status(draft: Draft, status: ProcessingJobStatus) -> None:
-    check_transition(ProcessingJobStatus(draft.status), status)
-    draft.status = status
-    draft.note("StatusChanged", status=status)
 
 
 def _with_another(reason: str | None, error: Exception) -> str:

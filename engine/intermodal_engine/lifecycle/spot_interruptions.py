@@ -12,12 +12,9 @@ from intermodal_contract.statuses import SecondaryStatus, TrainingJobStatus, is_
 from intermodal_engine.clock import Clock
 from intermodal_engine.lifecycle.attempt import attempts_of
 from intermodal_engine.lifecycle.training_instances import KIND
-from intermodal_engine.lifecycle.training_job import (
-    NotSpotError,
-    TrainingJobLifecycle,
-    secondary_status,
-)
+from intermodal_engine.lifecycle.training_job import NotSpotError, TrainingJobLifecycle
 from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.lifecycle.training_status import secondary_status
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.records import Record, RecordNotFoundError, Records

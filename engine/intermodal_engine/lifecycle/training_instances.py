@@ -1,68 +1,54 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from intermodal_contract.training_files import TrainingPaths, write_training_input
-from intermodal_engine.drivers.base import Instance, InstanceSpec, Mount, MountMode
-from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
+from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
+from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
+from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_request import DEFAULT_CHECKPOINTS, TrainingRequest
-from intermodal_engine.settings import Settings
-from intermodal_engine.store.log_streams import LogStreams
 
 KIND = "training-job"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class TrainingInstances:
-    """Makes, finds and ends the instances of training jobs.
+    """What the instances of training jobs are made of, and what is kept of them.
 
     Args:
-        settings: folders and grace times.
-        instances: what runs.
+        specs: what the instances of all jobs have in common.
         stager: brings channels in.
         feeders: feed the channels that are pipes.
         checkpoints: keeps checkpoints in S3.
-        log_streams: names the files that get the output.
-        access: variables with which a job's code reaches the engine.
         cache: what else an instance sees: the warm pool's cache.
     """
 
     def __init__(
         self,
         *,
-        settings: Settings,
-        instances: Instances,
+        specs: JobSpecs,
         stager: ChannelStager,
         feeders: Feeders,
         checkpoints: CheckpointKeeper,
-        log_streams: LogStreams,
-        access: EngineAccess,
         cache: Callable[[TrainingRequest, str], tuple[Mount, ...]],
     ) -> None:
-        self._cache = cache
-        self._settings = settings
-        self._instances = instances
+        self._specs = specs
         self._stager = stager
         self._feeders = feeders
         self._checkpoints = checkpoints
-        self._log_streams = log_streams
-        self._access = access
+        self._cache = cache
 
-    def check(self, request: TrainingRequest, attempt: Attempt) -> None:
-        """Makes sure that the job could run: image, machine, data.
+    def check(self, request: TrainingRequest) -> None:
+        """Makes sure that every channel has data.
 
         Raises:
-            PlanRefusedError: the driver cannot run it.
             DataMissingError: a channel has no data.
         """
-        for host in request.hosts:
-            self._instances.check(self._spec(request, attempt, host))
         self._stager.check(request.inputs)
 
     def stage(self, request: TrainingRequest, attempt: Attempt) -> int:
@@ -74,7 +60,7 @@ class TrainingInstances:
         restored = 0
         for host in request.hosts:
             paths = self.paths(request, host)
-            shutil.rmtree(paths.root.parent, ignore_errors=True)
+            shutil.rmtree(self._folder(request, host), ignore_errors=True)
             inputs = [one for one in request.inputs if host in request.channel_hosts(one.name)]
             write_training_input(
                 paths,
@@ -96,60 +82,30 @@ class TrainingInstances:
             attempt.set_mounts(host, staged)
         return restored
 
-    def is_prepared(self, request: TrainingRequest, attempt: Attempt) -> bool:
-        """Whether all that a start needs besides its inputs is there."""
-        specs = (self._spec(request, attempt, host) for host in request.hosts)
-        return all(map(self._instances.is_prepared, specs))
-
-    def prepare(self, request: TrainingRequest, attempt: Attempt) -> None:
-        """Gets what a start needs besides its inputs; may take minutes.
+    def feed(self, request: TrainingRequest, attempt: Attempt) -> None:
+        """Begins to feed the channels that are pipes; done already for those that are fed.
 
         Raises:
-            StartFailedError: it cannot be had.
+            StartFailedError: a pipe cannot be fed.
         """
         for host in request.hosts:
-            self._instances.prepare(self._spec(request, attempt, host))
-
-    def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
-        """Starts an attempt's instances, or finds them."""
-        members = []
-        for host in request.hosts:
-            spec = self._spec(request, attempt, host)
-            self._feeders.ensure(spec.folder, spec.log)
-            members.append(self._member(host, self._instances.ensure(spec)))
-        return members
+            log = self.log_file(request, attempt, host)
+            self._feeders.ensure(self._folder(request, host), log)
 
     def feed_failure(self, request: TrainingRequest) -> str | None:
         """Why a pipe could not be fed to its end, if one could not."""
-        folders = (self.paths(request, host).root.parent for host in request.hosts)
+        folders = (self._folder(request, host) for host in request.hosts)
         return next(filter(None, map(self._feeders.failure, folders)), None)
 
     def end_feeders(self, request: TrainingRequest) -> None:
         """Ends what feeds the pipes of instances that run no more, or never did."""
         for host in request.hosts:
-            self._feeders.end(self.paths(request, host).root.parent)
+            self._feeders.end(self._folder(request, host))
 
-    def find(self, request: TrainingRequest, attempt: Attempt | None) -> list[Member]:
-        """The instances of an attempt that were ever started."""
-        if attempt is None or attempt.mounts is None:
-            return []
-        found = {
-            host: self._instances.find(self._spec(request, attempt, host)) for host in request.hosts
-        }
-        return [self._member(host, one) for host, one in found.items() if one is not None]
-
-    def stop(self, members: list[Member]) -> bool:
-        """Begins to stop those that run; says whether any did."""
-        running = [member for member in members if not member.has_ended]
-        for member in running:
-            self._instances.stop(member.instance)
-        return bool(running)
-
-    def forget(self, members: list[Member]) -> None:
-        """Drops what is kept in memory of instances that have ended."""
-        for member in members:
-            self._instances.forget(member.instance)
-            self._checkpoints.forget(member.instance.folder)
+    def forget(self, request: TrainingRequest) -> None:
+        """Drops what is kept in memory of an attempt that has ended."""
+        for host in request.hosts:
+            self._checkpoints.forget(self._checkpoint_folder(request, host))
 
     def sync_checkpoints(self, request: TrainingRequest) -> int:
         """Uploads what the scripts have saved since the last look; says how many files."""
@@ -161,57 +117,43 @@ class TrainingInstances:
             for host in request.hosts
         )
 
-    def has_checkpoints(self, request: TrainingRequest) -> bool:
-        """Whether the script has saved anything to resume from."""
-        return request.checkpoints is not None and any(
-            any(self._checkpoint_folder(request, host).glob("**/*")) for host in request.hosts
-        )
+    def describe_resumption(self, request: TrainingRequest) -> str:
+        """Where a job that is started again begins, in words; nothing where it can resume."""
+        if request.checkpoints is None:
+            saved, remark = False, " (the request has no CheckpointConfig)"
+        else:
+            folders = (self._checkpoint_folder(request, host) for host in request.hosts)
+            saved, remark = any(any(folder.glob("**/*")) for folder in folders), ""
+        if saved:
+            return ""
+        return f" from its beginning: it had saved nothing to resume from{remark}"
 
     def paths(self, request: TrainingRequest, host: str) -> TrainingPaths:
         """An instance's `/opt/ml` on the host."""
-        folder = self._settings.instances_folder / KIND / request.record.name / host
-        return TrainingPaths(folder / "ml")
+        return TrainingPaths(self._specs.ml(request, host))
 
     def log_file(self, request: TrainingRequest, attempt: Attempt, host: str) -> Path:
-        """The file of an instance's log stream; each attempt has streams of its own, as on AWS."""
-        stream = f"{request.record.name}/{host}-{int(attempt.began_at)}"
-        return self._log_streams.path(LOG_GROUP, stream)
+        """The file of an instance's log stream."""
+        return self._specs.log_file(request, attempt, host)
 
-    def _member(self, host: str, instance: Instance) -> Member:
-        return Member(host, instance, self._instances.status(instance))
-
-    def _spec(self, request: TrainingRequest, attempt: Attempt, host: str) -> InstanceSpec:
+    def specs(self, request: TrainingRequest, attempt: Attempt) -> list[InstanceSpec]:
+        """What runs in an attempt, by host."""
         record = request.record
-        paths = self.paths(request, host)
-        return InstanceSpec(
-            instance_id=instance_id(KIND, record.name, host, attempt.number),
-            host=host,
-            hosts=request.hosts,
-            network=_network(request),
-            folder=paths.root.parent,
-            ml=paths.root,
-            image=request.image,
-            command=request.command,
-            environment={
-                **request.environment,
-                **self._engine_variables(request),
-                "TRAINING_JOB_NAME": record.name,
-                "TRAINING_JOB_ARN": record.arn,
-            },
-            log=self.log_file(request, attempt, host),
-            mounts=self._mounts(request, attempt, host),
-            gpus=tuple(attempt.gpus.get(host, ())),
-            stop_grace_s=self._settings.stop_grace_s,
-            max_runtime_s=self._runtime_left_s(request, attempt),
-            outbound=not request.is_isolated,
-        )
+        job = {"TRAINING_JOB_NAME": record.name, "TRAINING_JOB_ARN": record.arn}
+        return [
+            self._specs.spec(
+                request,
+                attempt,
+                host,
+                mounts=self._mounts(request, attempt, host),
+                max_runtime_s=_runtime_left_s(request, attempt),
+                environment=job,
+            )
+            for host in request.hosts
+        ]
 
-    def _engine_variables(self, request: TrainingRequest) -> Mapping[str, str]:
-        """How the job's code reaches the engine; an isolated job cannot."""
-        if request.is_isolated:
-            return {}
-        network = _network(request)
-        return self._access(network, request.role_arn, network)
+    def _folder(self, request: TrainingRequest, host: str) -> Path:
+        return self._specs.folder(request, host)
 
     def _mounts(self, request: TrainingRequest, attempt: Attempt, host: str) -> tuple[Mount, ...]:
         if attempt.mounts is None:
@@ -223,16 +165,12 @@ class TrainingInstances:
         return (*mounts, *self._cache(request, host))
 
     def _checkpoint_folder(self, request: TrainingRequest, host: str) -> Path:
-        paths = self.paths(request, host)
         if request.checkpoints is None or request.checkpoints[1] == DEFAULT_CHECKPOINTS:
-            return paths.checkpoints
-        return paths.root.parent / "checkpoints"
-
-    def _runtime_left_s(self, request: TrainingRequest, attempt: Attempt) -> float:
-        """What earlier attempts left of the limit; never nothing, so that a job can say why."""
-        used = sum(one.seconds for one in attempts_of(request.record.state)[: attempt.number])
-        return max(1.0, request.max_runtime_s - used)
+            return self.paths(request, host).checkpoints
+        return self._folder(request, host) / "checkpoints"
 
 
-def _network(request: TrainingRequest) -> str:
-    return f"{KIND}/{request.record.name}"
+def _runtime_left_s(request: TrainingRequest, attempt: Attempt) -> float:
+    """What earlier attempts left of the limit; never nothing, so that a job can say why."""
+    used = sum(one.seconds for one in attempts_of(request.record.state)[: attempt.number])
+    return max(1.0, request.max_runtime_s - used)

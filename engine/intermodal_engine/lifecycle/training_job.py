@@ -5,48 +5,42 @@ and moves on. Every phase may be entered again after a crash: staging starts afr
 adopted, an upload is repeated whole. So a restart of the engine is a wake of every open job.
 """
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from intermodal_contract.statuses import (
     SECONDARY_MESSAGES,
     SecondaryStatus,
     TrainingJobStatus,
-    check_transition,
-    is_terminal,
 )
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import InstanceState
-from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.attempt import Attempt, JobEndedError, Member, attempts_of
-from intermodal_engine.lifecycle.capacity import Capacity, Demand
-from intermodal_engine.lifecycle.failure import (
-    FAILURES,
-    Ending,
-    describe_ending,
-    describe_error,
-    shorten,
+from intermodal_engine.lifecycle.artifacts import ArtifactUploader, UploadedModel
+from intermodal_engine.lifecycle.attempt import (
+    Attempt,
+    Member,
+    attempts_of,
+    keep_attempt,
+    last_attempt,
 )
-from intermodal_engine.lifecycle.members import culprit
+from intermodal_engine.lifecycle.capacity import Capacity
+from intermodal_engine.lifecycle.failure import Ending, describe_ending, shorten
+from intermodal_engine.lifecycle.job_reconciler import AGAIN, JobReconciler
+from intermodal_engine.lifecycle.members import Members, culprit
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
-from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.lifecycle.training_instances import KIND, TrainingInstances
 from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.lifecycle.training_status import (
+    PRIMARY,
+    first_transition,
+    move,
+    secondary_status,
+)
+from intermodal_engine.lifecycle.transitions import has_yet_to_stop, set_status
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
-from intermodal_engine.store.objects import NoSuchBucketError
 from intermodal_engine.store.records import Draft, Record, Records
-
-LEFT_OUT_SHOWN = 5
-"""How many paths a message names."""
-
-AGAIN = 0.0
-"""A phase's answer for: look again at once."""
-
-logger = logging.getLogger(__name__)
 
 
 class NotSpotError(Exception):
@@ -58,7 +52,8 @@ class TrainingJobLifecycle:
 
     Args:
         records: where jobs are kept.
-        instances: what runs them.
+        instances: what their instances are made of.
+        members: what runs them.
         uploader: takes their output.
         metrics: reads their logs.
         capacity: says which of them may run now.
@@ -73,6 +68,7 @@ class TrainingJobLifecycle:
         *,
         records: Records,
         instances: TrainingInstances,
+        members: Members,
         uploader: ArtifactUploader,
         metrics: TrainingMetrics,
         capacity: Capacity,
@@ -101,7 +97,18 @@ class TrainingJobLifecycle:
             SecondaryStatus.STOPPING: self._train,
             SecondaryStatus.UPLOADING: self._upload,
         }
-        queue.register(KIND, self.reconcile)
+        self._jobs = JobReconciler(
+            KIND,
+            TrainingJobStatus,
+            view=TrainingRequest,
+            specs=instances.specs,
+            step=self._step,
+            fail=self._fail,
+            records=records,
+            members=members,
+            capacity=capacity,
+            queue=queue,
+        )
 
     def create(self, request: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:
         """Accepts a job: from here on it is known and will be run.
@@ -110,15 +117,13 @@ class TrainingJobLifecycle:
             RecordExistsError: the name is taken.
         """
         name = request["TrainingJobName"]
-        state: dict[str, Any] = {"transitions": [], "attempts": []}
-        _begin(state, SecondaryStatus.STARTING, self._clock.now())
         record = self._records.insert(
             KIND,
             name,
             arn=arn,
             request=request,
             status=TrainingJobStatus.IN_PROGRESS,
-            state=state,
+            state={"transitions": [first_transition(self._clock.now())], "attempts": []},
             tags=tags,
         )
         self._queue.wake(KIND, name)
@@ -132,11 +137,9 @@ class TrainingJobLifecycle:
             JobEndedError: it has ended.
         """
         with self._records.edit(KIND, name) as draft:
-            if is_terminal(TrainingJobStatus(draft.status)):
-                raise JobEndedError(draft.status)
-            if draft.status != TrainingJobStatus.STOPPING:
+            if has_yet_to_stop(draft, TrainingJobStatus.STOPPING):
                 self._move(draft, SecondaryStatus.STOPPING)
-                _set_status(draft, TrainingJobStatus.STOPPING)
+                set_status(draft, TrainingJobStatus.STOPPING)
         self._queue.wake(KIND, name)
 
     def interrupt(self, name: str) -> None:
@@ -161,54 +164,30 @@ class TrainingJobLifecycle:
     def recover(self) -> None:
         """Looks at every job that had not ended when the engine did."""
         self._warm_pools.recover()
-        open_statuses = (TrainingJobStatus.IN_PROGRESS, TrainingJobStatus.STOPPING)
-        for record in self._records.all(KIND, *open_statuses):
-            if record.state.get("granted"):
-                attempt = attempts_of(record.state)[-1]
-                count = len(TrainingRequest(record).hosts)
-                self._capacity.restore((KIND, record.name), count, attempt.all_gpus)
-            self._queue.wake(KIND, record.name)
-
-    def reconcile(self, name: str) -> float | None:
-        """Does whatever is due for one job; returns when to look again."""
-        while True:
-            record = self._records.find(KIND, name)
-            if record is None or is_terminal(TrainingJobStatus(record.status)):
-                return None
-            request = TrainingRequest(record)
-            try:
-                if "failing" in record.state:
-                    look = self._finish_failing(request)
-                elif self._has_waited_too_long(request):
-                    look = self._end_waiting(request)
-                else:
-                    look = self._phases[secondary_status(record)](request)
-            except FAILURES as error:
-                look = self._begin_failing(request, describe_error(error))
-            if look != AGAIN:
-                return look
+        self._jobs.recover()
 
     # Phases: each does what is due and says when to look again.
 
+    def _step(self, request: TrainingRequest) -> float | None:
+        if self._has_waited_too_long(request):
+            return self._end_waiting(request)
+        return self._phases[secondary_status(request.record)](request)
+
     def _start(self, request: TrainingRequest) -> float | None:
         record = request.record
-        key = (KIND, record.name)
-        now = self._clock.now()
-        attempt = Attempt(len(record.state["attempts"]), now)
-        self._instances.check(request, attempt)
-        demand = Demand(len(request.hosts), request.gpus_wanted, (record.created_at, record.name))
-        grant = self._capacity.take(key, demand)
-        if grant is None:
+        attempt = Attempt(len(record.state["attempts"]), self._clock.now())
+        self._jobs.check(request, attempt)
+        self._instances.check(request)
+        if not self._jobs.take_place(request, attempt):
             if secondary_status(record) is not SecondaryStatus.PENDING:
-                message = self._capacity.waits_for(key)
+                message = self._capacity.waits_for((KIND, record.name))
                 self._advance(record, SecondaryStatus.PENDING, message)
-            return _deadline(request)
-        attempt.share(grant, request.hosts)
+            return request.waits_until
         self._warm_pools.claim(request)
         with self._records.edit(KIND, record.name) as draft:
             if draft.status != record.status:
                 return AGAIN
-            draft.state["attempts"].append(asdict(attempt))
+            keep_attempt(draft, attempt)
             draft.state["granted"] = True
             self._move(draft, SecondaryStatus.DOWNLOADING)
         return AGAIN
@@ -218,13 +197,13 @@ class TrainingJobLifecycle:
         record = request.record
         attempt = attempts_of(record.state)[-1]
         restored = self._instances.stage(request, attempt)
-        if not self._instances.is_prepared(request, attempt):
+        if not self._jobs.is_prepared(request, attempt):
             if secondary_status(record) is SecondaryStatus.DOWNLOADING:
                 self._advance(record, SecondaryStatus.DOWNLOADING_TRAINING_IMAGE)
                 record = self._records.get(KIND, record.name)
             if secondary_status(record) is not SecondaryStatus.DOWNLOADING_TRAINING_IMAGE:
                 return AGAIN
-            self._instances.prepare(request, attempt)
+            self._jobs.prepare(request, attempt)
         attempt.started_at = self._clock.now()
         message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
         if restored:
@@ -238,17 +217,12 @@ class TrainingJobLifecycle:
         A job may be asked to stop before it ever ran: then there are no instances.
         """
         record = request.record
+        attempt = last_attempt(record)
         stopping = record.status == TrainingJobStatus.STOPPING
-        attempt = attempts_of(record.state)[-1] if record.state["attempts"] else None
-        if stopping or attempt is None:
-            members = self._instances.find(request, attempt)
-        else:
-            members = self._instances.ensure(request, attempt)
-        ended = [member for member in members if member.has_ended]
-        failed = any(member.status.exit_code != 0 for member in ended)
-        if len(ended) < len(members):
-            if stopping or failed:
-                self._instances.stop(members)
+        if attempt is not None and not stopping:
+            self._instances.feed(request, attempt)
+        members = self._jobs.watch(request, is_stopping=stopping)
+        if members is None:
             return self._tend(request)
         if attempt is None or attempt.mounts is None:
             self._close(record, SecondaryStatus.STOPPED)
@@ -261,11 +235,11 @@ class TrainingJobLifecycle:
         """All instances have ended: decides what comes next."""
         record = request.record
         self._tend(request)
+        self._forget(request, members)
         attempt.ended_at = self._clock.now()
         bad = [member for member in members if member.status.exit_code != 0]
         broken_feed = self._instances.feed_failure(request)
         if broken_feed is not None and not stopping:
-            self._instances.forget(members)
             reason = f"ClientError: Data download failed:{broken_feed}"
             self._close(record, SecondaryStatus.FAILED, reason, attempt=attempt)
             return None
@@ -276,23 +250,21 @@ class TrainingJobLifecycle:
         elif not bad:
             outcome = SecondaryStatus.COMPLETED
         else:
-            return self._conclude_badly(request, attempt, bad, members)
-        self._instances.forget(members)
+            return self._conclude_badly(request, attempt, bad)
         self._advance(record, SecondaryStatus.UPLOADING, attempt=attempt, outcome=outcome)
         return AGAIN
 
     def _conclude_badly(
-        self, request: TrainingRequest, attempt: Attempt, bad: list[Member], members: list[Member]
+        self, request: TrainingRequest, attempt: Attempt, bad: list[Member]
     ) -> float | None:
         """Repeats what the platform broke, as often as the request allows; else the job fails."""
         record = request.record
         lost = any(member.status.state is InstanceState.LOST for member in bad)
-        self._instances.forget(members)
-        if lost and len(record.state["attempts"]) <= request.retries:
-            message = f"Restarting the training job: {self._describe(request, attempt, bad)}"
-            self._advance(record, SecondaryStatus.RESTARTING, shorten(message), attempt=attempt)
-            return AGAIN
         reason = self._describe(request, attempt, bad)
+        if lost and len(record.state["attempts"]) <= request.retries:
+            message = shorten(f"Restarting the training job: {reason}")
+            self._advance(record, SecondaryStatus.RESTARTING, message, attempt=attempt)
+            return AGAIN
         self._close(record, SecondaryStatus.FAILED, reason, attempt=attempt)
         return None
 
@@ -300,50 +272,31 @@ class TrainingJobLifecycle:
         """After an interruption: instances end, checkpoints are kept, capacity comes back."""
         record = request.record
         attempt = attempts_of(record.state)[-1]
-        members = self._instances.find(request, attempt)
-        if self._instances.stop(members):
+        members = self._jobs.find(request)
+        if self._jobs.stop(members):
             return self._tend(request)
         if attempt.ended_at is None:
             self._tend(request)
-            self._instances.forget(members)
+            self._forget(request, members)
             attempt.ended_at = self._clock.now()
             with self._records.edit(KIND, record.name) as draft:
-                draft.state["attempts"][-1] = asdict(attempt)
+                keep_attempt(draft, attempt)
                 draft.state["granted"] = False
-            self._capacity.release((KIND, record.name))
+            self._jobs.give_place_back(record)
         back_at = attempt.ended_at
         if secondary_status(record) is SecondaryStatus.INTERRUPTED:
             back_at += self._settings.spot_capacity_wait_s
         if self._clock.now() < back_at:
             return back_at
-        message = "Restarting the training job"
-        if not self._instances.has_checkpoints(request):
-            message += " from its beginning: it had saved nothing to resume from"
-            if request.checkpoints is None:
-                message += " (the request has no CheckpointConfig)"
+        message = f"Restarting the training job{self._instances.describe_resumption(request)}"
         self._advance(record, SecondaryStatus.STARTING, message)
         return AGAIN
 
     def _upload(self, request: TrainingRequest) -> None:
         hosts = [self._instances.paths(request, host) for host in request.hosts]
-        output, compressed = request.output, request.is_output_compressed
-        try:
-            model = self._uploader.upload_model(hosts, output, compressed)
-            self._uploader.upload_output_data(hosts, output, compressed)
-        except NoSuchBucketError as error:
-            raise DataMissingError(
-                f"ClientError: Artifact upload failed:the bucket `{output.bucket}` of "
-                f"`OutputDataConfig.S3OutputPath` does not exist"
-            ) from error
+        model = self._uploader.upload(hosts, request.output, request.is_output_compressed)
         outcome = SecondaryStatus(request.record.state["outcome"])
-        message = SECONDARY_MESSAGES[outcome]
-        if model.left_out:
-            some = ", ".join(f"`{path}`" for path in model.left_out[:LEFT_OUT_SHOWN])
-            message += (
-                f". {len(model.left_out)} of what is in /opt/ml/model could not be kept (only "
-                f"files, folders and links within it can): {some}"
-            )
-        self._close(request.record, outcome, model=model.uri, message=message)
+        self._close(request.record, outcome, model=model)
 
     def _tend(self, request: TrainingRequest) -> float | None:
         """What is done again and again while instances run: checkpoints, metrics."""
@@ -351,7 +304,7 @@ class TrainingJobLifecycle:
         attempt = attempts_of(request.record.state)[-1]
         logs = [self._instances.log_file(request, attempt, host) for host in request.hosts]
         self._metrics.read(request, logs)
-        deadline = _deadline(request)
+        deadline = request.waits_until
         if request.checkpoints is None and not self._metrics.has_definitions(request):
             return deadline
         return min(self._clock.now() + self._settings.checkpoint_sync_s, deadline or float("inf"))
@@ -359,7 +312,7 @@ class TrainingJobLifecycle:
     # Endings
 
     def _has_waited_too_long(self, request: TrainingRequest) -> bool:
-        deadline = _deadline(request)
+        deadline = request.waits_until
         status = secondary_status(request.record)
         ending = status in (SecondaryStatus.UPLOADING, SecondaryStatus.STOPPING)
         return deadline is not None and self._clock.now() >= deadline and not ending
@@ -371,25 +324,14 @@ class TrainingJobLifecycle:
                 draft.state["ending"] = SecondaryStatus.MAX_WAIT_TIME_EXCEEDED
                 if attempts_of(draft.state):
                     self._move(draft, SecondaryStatus.STOPPING)
-                    _set_status(draft, TrainingJobStatus.STOPPING)
+                    set_status(draft, TrainingJobStatus.STOPPING)
         record = self._records.get(KIND, request.record.name)
         if record.status == TrainingJobStatus.IN_PROGRESS:
             self._close(record, SecondaryStatus.MAX_WAIT_TIME_EXCEEDED)
         return AGAIN
 
-    def _begin_failing(self, request: TrainingRequest, reason: str) -> float | None:
-        """Something the job cannot get over has happened: whatever runs is stopped first."""
-        logger.warning("training job `%s` fails: %s", request.record.name, reason)
-        with self._records.edit(KIND, request.record.name) as draft:
-            draft.state["failing"] = reason
-        return self._finish_failing(TrainingRequest(self._records.get(KIND, request.record.name)))
-
-    def _finish_failing(self, request: TrainingRequest) -> float | None:
-        attempts = attempts_of(request.record.state)
-        members = self._instances.find(request, attempts[-1] if attempts else None)
-        if not self._instances.stop(members):
-            self._close(request.record, SecondaryStatus.FAILED, request.record.state["failing"])
-        return None  # what still runs wakes the job when it ends
+    def _fail(self, request: TrainingRequest, reason: str) -> None:
+        self._close(request.record, SecondaryStatus.FAILED, reason)
 
     def _close(
         self,
@@ -398,37 +340,40 @@ class TrainingJobLifecycle:
         reason: str | None = None,
         *,
         attempt: Attempt | None = None,
-        model: str | None = None,
-        message: str | None = None,
+        model: UploadedModel | None = None,
     ) -> None:
         request = TrainingRequest(record)
         self._instances.end_feeders(request)
         final_metrics = self._metrics.close(request)
         with self._records.edit(KIND, record.name) as draft:
-            _keep(draft, attempt)
+            if attempt is not None:
+                keep_attempt(draft, attempt)
             draft.state["ended_at"] = self._clock.now()
             draft.state["granted"] = False
             if final_metrics:
                 draft.state["final_metrics"] = final_metrics
             if model is not None:
-                draft.state["model"] = model
+                draft.state["model"] = model.uri
             if reason is not None:
                 draft.state["failure_reason"] = shorten(reason)
-            self._move(draft, ending, message)
-            _set_status(draft, _PRIMARY[ending])
+            self._move(draft, ending, SECONDARY_MESSAGES[ending] + (model.remark if model else ""))
+            set_status(draft, PRIMARY[ending])
             if ending is SecondaryStatus.COMPLETED:
                 self._warm_pools.keep(draft)
         if ending is not SecondaryStatus.COMPLETED:
             self._warm_pools.drop(record.name)
-        self._capacity.release((KIND, record.name))
+        self._jobs.give_place_back(record)
+
+    def _forget(self, request: TrainingRequest, members: list[Member]) -> None:
+        """Drops what is kept in memory of an attempt that has ended."""
+        self._jobs.forget(members)
+        self._instances.forget(request)
 
     def _describe(self, request: TrainingRequest, attempt: Attempt, bad: list[Member]) -> str:
         first = culprit(bad)
         paths = self._instances.paths(request, first.host)
         log = self._instances.log_file(request, attempt, first.host)
         return describe_ending(Ending(first.host, first.status, paths, log))
-
-    # Transitions
 
     def _advance(
         self,
@@ -443,53 +388,11 @@ class TrainingJobLifecycle:
         with self._records.edit(KIND, record.name) as draft:
             if secondary_status(draft.record) is not secondary_status(record):
                 return
-            _keep(draft, attempt)
+            if attempt is not None:
+                keep_attempt(draft, attempt)
             if outcome is not None:
                 draft.state["outcome"] = outcome
             self._move(draft, status, message)
 
     def _move(self, draft: Draft, status: SecondaryStatus, message: str | None = None) -> None:
-        now = self._clock.now()
-        last = draft.state["transitions"][-1]
-        check_transition(SecondaryStatus(last["Status"]), status)
-        last["EndTime"] = now
-        _begin(draft.state, status, now, message)
-        draft.note("SecondaryStatusChanged", status=status)
-
-
-_PRIMARY = {
-    SecondaryStatus.COMPLETED: TrainingJobStatus.COMPLETED,
-    SecondaryStatus.FAILED: TrainingJobStatus.FAILED,
-    SecondaryStatus.STOPPED: TrainingJobStatus.STOPPED,
-    SecondaryStatus.MAX_RUNTIME_EXCEEDED: TrainingJobStatus.STOPPED,
-    SecondaryStatus.MAX_WAIT_TIME_EXCEEDED: TrainingJobStatus.STOPPED,
-}
-
-
-def secondary_status(record: Record) -> SecondaryStatus:
-    """The phase that the job is in."""
-    return SecondaryStatus(record.state["transitions"][-1]["Status"])
-
-
-def _begin(
-    state: dict[str, Any], status: SecondaryStatus, now: float, message: str | None = None
-) -> None:
-    text = message or SECONDARY_MESSAGES[status]
-    state["transitions"].append({"Status": status.value, "StartTime": now, "StatusMessage": text})
-
-
-def _keep(draft: Draft, attempt: Attempt | None) -> None:
-    if attempt is not None:
-        draft.state["attempts"][attempt.number] = asdict(attempt)
-
-
-def _set_status(draft: Draft, status: TrainingJobStatus) -> None:
-    check_transition(TrainingJobStatus(draft.status), status)
-    draft.status = status
-    draft.note("StatusChanged", status=status)
-
-
-def _deadline(request: TrainingRequest) -> float | None:
-    """When `MaxWaitTimeInSeconds` is over, in epoch seconds."""
-    limit = request.max_wait_s
-    return None if limit is None else request.record.created_at + limit
+        move(draft, status, self._clock.now(), message)

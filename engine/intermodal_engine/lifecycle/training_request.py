@@ -144,10 +144,10 @@ class TrainingRequest:
         return float(limit)
 
     @property
-    def max_wait_s(self) -> float | None:
-        """Limit of the whole time, waiting included; None where the request has none."""
-        limit = self.record.request["StoppingCondition"].get("MaxWaitTimeInSeconds")
-        return None if limit is None else float(limit)
+    def waits_until(self) -> float | None:
+        """When `MaxWaitTimeInSeconds` is over, in epoch seconds; None where there is no limit."""
+        limit_s = self.record.request["StoppingCondition"].get("MaxWaitTimeInSeconds")
+        return None if limit_s is None else self.record.created_at + limit_s
 
     @property
     def retries(self) -> int:

@@ -10,8 +10,8 @@ from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
 from intermodal_engine.lifecycle.metrics import compile_definitions
 from intermodal_engine.lifecycle.staging import refusal
 from intermodal_engine.lifecycle.training_instances import KIND
-from intermodal_engine.lifecycle.training_job import secondary_status
 from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.lifecycle.training_status import secondary_status
 from intermodal_engine.lifecycle.warm_pools import NoWarmPoolError, keep_alive_s
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters

@@ -1,0 +1,63 @@
+"""What is kept of a training job's instances, and for how long."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intermodal_engine.clock import FakeClock
+from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.job_specs import JobSpecs
+from intermodal_engine.lifecycle.pipes.feeders import Feeders
+from intermodal_engine.lifecycle.staging import ChannelStager
+from intermodal_engine.lifecycle.training_instances import KIND, LOG_GROUP, TrainingInstances
+from intermodal_engine.lifecycle.training_request import TrainingRequest
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.database import Database
+from intermodal_engine.store.log_streams import LogStreams
+from intermodal_engine.store.objects import ObjectStore
+from intermodal_engine.store.records import Record
+from tests.helpers.lifecycle import access, training_request
+
+
+@pytest.fixture
+def instances(tmp_path: Path) -> TrainingInstances:
+    settings = Settings(home=tmp_path)
+    settings.scratch_folder.mkdir()
+    objects = ObjectStore(
+        settings.objects_folder,
+        settings.scratch_folder,
+        Database(settings.database_file),
+        FakeClock(),
+    )
+    objects.create_bucket("checkpoints")
+    return TrainingInstances(
+        specs=JobSpecs(
+            KIND,
+            LOG_GROUP,
+            settings=settings,
+            log_streams=LogStreams(settings.logs_folder),
+            access=access,
+        ),
+        stager=ChannelStager(objects),
+        feeders=Feeders(),
+        checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
+        cache=lambda _request, _host: (),
+    )
+
+
+@pytest.mark.parametrize("place", [{}, {"LocalPath": "/opt/ml/elsewhere"}])
+def test_what_is_remembered_of_checkpoints_goes_with_the_attempt(
+    instances: TrainingInstances, tmp_path: Path, place: dict[str, Any]
+) -> None:
+    wanted = training_request(CheckpointConfig={"S3Uri": "s3://checkpoints/job", **place})
+    record = Record(KIND, "job-1", "arn", "InProgress", 0.0, 0.0, wanted, {"attempts": []})
+    request = TrainingRequest(record)
+    folder = tmp_path / "instances" / KIND / "job-1" / "algo-1"
+    folder = folder / "checkpoints" if place else folder / "ml" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "last.pt").write_text("saved")
+    assert instances.sync_checkpoints(request) == 1
+    assert instances.sync_checkpoints(request) == 0
+    instances.forget(request)
+    assert instances.sync_checkpoints(request) == 1
