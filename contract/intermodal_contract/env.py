@@ -34,6 +34,9 @@ TRAINING_JOB_NAME = "TRAINING_JOB_NAME"
 TRAINING_JOB_ARN = "TRAINING_JOB_ARN"
 """Set by the service in every training container."""
 
+WARM_POOL_CACHE = "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"
+"""Set by the service for a job with a warm pool: the folder that the next job like it finds."""
+
 BIND_TO_PORT = "SAGEMAKER_BIND_TO_PORT"
 """Port that `serve` listens on instead of 8080."""
 

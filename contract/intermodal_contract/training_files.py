@@ -113,6 +113,11 @@ class TrainingPaths:
         return self.output / "success"
 
     @property
+    def warm_pool_cache(self) -> Path:
+        """What the next job on the same warm pool finds as it was left."""
+        return self.root / "sagemaker" / "warmpoolcache"
+
+    @property
     def checkpoints(self) -> Path:
         """Restored before the start, uploaded while the job runs."""
         return self.root / "checkpoints"

@@ -30,9 +30,7 @@ INSTANCES = 3
 
 COUNTS_VISITS = """
 import os, pathlib
-cache = pathlib.Path("/opt/ml/sagemaker/warmpoolcache")
-if "SAGEMAKER_BASE_DIR" in os.environ:
-    cache = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"], "sagemaker", "warmpoolcache")
+cache = pathlib.Path(os.environ["SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"])
 visits = cache / "visits"
 count = int(visits.read_text()) if visits.exists() else 0
 print("visits before", count)

@@ -202,6 +202,11 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable("SAGEMAKER_JOB_NAME", "Name of the job.", lambda job: job.name),
     Variable(env.REGION, "Region of the job.", lambda job: job.region),
+    Variable(
+        env.WARM_POOL_CACHE,
+        "What is saved here the next job on the same warm pool finds; set only for jobs with one.",
+        lambda job: str(job.paths.warm_pool_cache),
+    ),
     Variable("CURRENT_HOST", "Name of this host.", lambda job: job.resources.current_host),
     Variable(
         "SM_TRAINING_ENV", "Most of the above, as one JSON object.", lambda job: _training_env(job)
@@ -256,6 +261,8 @@ def script_environment(
     }
     if job.resources.topology is None:
         environment.pop("SM_TOPOLOGY")
+    if env.WARM_POOL_CACHE not in inherited:
+        environment.pop(env.WARM_POOL_CACHE)
     folders = [*python_path, *filter(None, [inherited.get("PYTHONPATH")])]
     if folders:
         environment["PYTHONPATH"] = os.pathsep.join(folders)

@@ -125,7 +125,7 @@ def sample_job() -> Job:
 def render() -> str:
     """The whole page."""
     job = sample_job()
-    values = script_environment(job, {})
+    values = script_environment(job, {env.WARM_POOL_CACHE: ""})
     arguments = "python train.py " + " ".join(_arguments(values["SM_USER_ARGS"]))
     return "\n".join(
         [

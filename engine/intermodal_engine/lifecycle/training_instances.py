@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from intermodal_contract import env
 from intermodal_contract.training_files import TrainingPaths, write_training_input
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
@@ -139,7 +140,9 @@ class TrainingInstances:
     def specs(self, request: TrainingRequest, attempt: Attempt) -> list[InstanceSpec]:
         """What runs in an attempt, by host."""
         record = request.record
-        job = {"TRAINING_JOB_NAME": record.name, "TRAINING_JOB_ARN": record.arn}
+        job = {env.TRAINING_JOB_NAME: record.name, env.TRAINING_JOB_ARN: record.arn}
+        for cache in self._cache(request, request.hosts[0]):
+            job[env.WARM_POOL_CACHE] = cache.target
         return [
             self._specs.spec(
                 request,

@@ -358,9 +358,8 @@ class TrainingJobLifecycle:
                 draft.state["failure_reason"] = shorten(reason)
             self._move(draft, ending, SECONDARY_MESSAGES[ending] + (model.remark if model else ""))
             set_status(draft, PRIMARY[ending])
-            if ending is SecondaryStatus.COMPLETED:
-                self._warm_pools.keep(draft)
-        if ending is not SecondaryStatus.COMPLETED:
+            leaves_a_pool = self._warm_pools.keep(draft)
+        if not leaves_a_pool:
             self._warm_pools.drop(record.name)
         self._jobs.give_place_back(record)
 

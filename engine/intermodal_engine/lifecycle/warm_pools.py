@@ -1,7 +1,8 @@
 """Warm pools: what a finished training job's instances keep for the next job like it.
 
 As on AWS a pool is tracked in the job that left it, is reused by at most one matching job, and
-ends with its `KeepAlivePeriodInSeconds`. What it keeps is the folder
+ends with its `KeepAlivePeriodInSeconds`. A job leaves one however it ends, unless the platform
+broke it, or it was never started. What a pool keeps is the folder
 `/opt/ml/sagemaker/warmpoolcache`, which AWS calls the persistent cache; Python environments of
 images are kept here anyway.
 https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html
@@ -12,6 +13,7 @@ import shutil
 from typing import Any
 
 from intermodal_contract.statuses import TrainingJobStatus
+from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Mount, MountMode
 from intermodal_engine.lifecycle.training_instances import KIND as JOB
@@ -21,7 +23,11 @@ from intermodal_engine.settings import Settings
 from intermodal_engine.store.records import Draft, Record, Records
 
 KIND = "warm-pool"
-CACHE = "/opt/ml/sagemaker/warmpoolcache"
+CACHE = str(TrainingPaths().warm_pool_cache)
+
+_ENDED = (TrainingJobStatus.COMPLETED, TrainingJobStatus.STOPPED, TrainingJobStatus.FAILED)
+_BROKEN = "InternalServerError"
+"""What the reason of a failure begins with that is the platform's."""
 
 _MUST_MATCH = (
     "RoleArn",
@@ -32,7 +38,6 @@ _MUST_MATCH = (
 _INSTANCES_MUST_MATCH = (
     "InstanceType",
     "InstanceCount",
-    "InstanceGroups",
     "VolumeKmsKeyId",
     "VolumeSizeInGB",
 )
@@ -70,7 +75,7 @@ class WarmPools:
         if keep_alive_s(request.record) == 0:
             return None
         wanted = _fingerprint(request.record)
-        for record in self._records.all(JOB, TrainingJobStatus.COMPLETED):
+        for record in self._records.all(JOB, *_ENDED):
             pool = record.state.get("warm_pool", {})
             if pool.get("status") == "Available" and _fingerprint(record) == wanted:
                 with self._records.edit(JOB, record.name) as draft:
@@ -87,11 +92,12 @@ class WarmPools:
         folder = self._folder / request.record.name / host
         return (Mount(folder, CACHE, MountMode.READ_WRITE),)
 
-    def keep(self, draft: Draft) -> None:
-        """Makes a pool of what a job leaves that completes now."""
+    def keep(self, draft: Draft) -> bool:
+        """Makes a pool of what a job leaves that ends now; says whether it leaves one."""
         period_s = keep_alive_s(draft.record)
-        if period_s == 0:
-            return
+        is_healthy = not draft.state.get("failure_reason", "").startswith(_BROKEN)
+        if period_s == 0 or not draft.state["attempts"] or not is_healthy:
+            return False
         now = self._clock.now()
         draft.state["warm_pool"] = {
             "status": "Available",
@@ -99,9 +105,10 @@ class WarmPools:
             "until": now + period_s,
         }
         self._queue.wake_at(KIND, draft.record.name, now + period_s)
+        return True
 
     def drop(self, name: str) -> None:
-        """Removes what a job that did not complete has left."""
+        """Removes what a job has left."""
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def set_period(self, name: str, period_s: int) -> None:
@@ -122,7 +129,7 @@ class WarmPools:
 
     def recover(self) -> None:
         """Looks at every pool that there was when the engine ended."""
-        for record in self._records.all(JOB, TrainingJobStatus.COMPLETED):
+        for record in self._records.all(JOB, *_ENDED):
             if record.state.get("warm_pool", {}).get("status") == "Available":
                 self._queue.wake(KIND, record.name)
 

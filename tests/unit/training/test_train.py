@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from intermodal_contract import env
 from intermodal_contract.artifact import pack, pack_files
 from intermodal_contract.channel import Channel, S3Uri
 from intermodal_contract.training_files import InstanceGroup, ResourceConfig
@@ -138,6 +139,13 @@ def test_the_environment_tells_the_whole_job(train: TrainProgram) -> None:
     assert int(seen["SM_NUM_CPUS"]) >= 1
     assert seen["PYTHONPATH"].split(":")[0] == str(train.paths.code)
     assert "SM_TOPOLOGY" not in seen
+    assert env.WARM_POOL_CACHE not in seen
+
+
+def test_a_warm_pools_cache_is_where_opt_ml_is(train: TrainProgram) -> None:
+    train.environment[env.WARM_POOL_CACHE] = "/opt/ml/sagemaker/warmpoolcache"
+    seen = json.loads(train.run({"train.py": SHOW_ENVIRONMENT}).out)
+    assert seen[env.WARM_POOL_CACHE] == str(train.paths.root / "sagemaker" / "warmpoolcache")
 
 
 def test_what_the_job_sets_for_its_libraries_is_kept(train: TrainProgram) -> None:

@@ -164,6 +164,7 @@ def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:
     if "AlgorithmName" in algorithm:
         raise not_served("`AlgorithmName`", "name a container in `TrainingImage`")
     _check_resources(parameters["ResourceConfig"])
+    _check_warm_pool(parameters)
     _check_times(parameters)
     if "CheckpointConfig" in parameters:
         _check_uri(parameters["CheckpointConfig"]["S3Uri"], "checkpointConfig.s3Uri")
@@ -175,7 +176,9 @@ def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:
     names = [channel["ChannelName"] for channel in parameters.get("InputDataConfig", [])]
     if len(set(names)) < len(names):
         raise invalid("Channel names must be unique: found " + ", ".join(sorted(names)))
+    groups = [one["InstanceGroupName"] for one in _groups(parameters["ResourceConfig"])]
     for channel in parameters.get("InputDataConfig", []):
+        _check_groups(channel, groups)
         mode = channel.get("InputMode", algorithm["TrainingInputMode"])
         cause = refusal(channel, mode, file_systems)
         if cause is not None:
@@ -212,10 +215,46 @@ def _check_resources(resources: dict[str, Any]) -> None:
         )
     if single and not ("InstanceType" in resources and "InstanceCount" in resources):
         raise invalid("`InstanceType` and `InstanceCount` must be given together")
+    names = [group["InstanceGroupName"] for group in _groups(resources)]
+    if len(set(names)) < len(names):
+        raise invalid("Instance group names must be unique: found " + ", ".join(sorted(names)))
+    if any(one["InstanceCount"] < 1 for one in (_groups(resources) or [resources])):
+        raise invalid("`InstanceCount` must be at least 1: a job without instances never runs")
+
+
+def _groups(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = resources.get("InstanceGroups", [])
+    return groups
+
+
+def _check_groups(channel: dict[str, Any], groups: list[str]) -> None:
+    source = channel["DataSource"].get("S3DataSource", {})
+    unknown = [name for name in source.get("InstanceGroupNames", []) if name not in groups]
+    if unknown:
+        raise invalid(
+            f"InstanceGroupNames of channel `{channel['ChannelName']}` names {', '.join(unknown)}: "
+            f"the ResourceConfig has {', '.join(groups) or 'no InstanceGroups'}"
+        )
+
+
+def _check_warm_pool(parameters: Parameters) -> None:
+    """AWS page: train-warm-pools, Considerations."""
+    resources = parameters["ResourceConfig"]
+    if not resources.get("KeepAlivePeriodInSeconds"):
+        return
+    for other, is_there in (
+        ("EnableManagedSpotTraining", parameters.get("EnableManagedSpotTraining", False)),
+        ("InstanceGroups", "InstanceGroups" in resources),
+    ):
+        if is_there:
+            raise invalid(
+                f"KeepAlivePeriodInSeconds cannot be used with {other}: a warm pool has instances "
+                "of one type, and none on spot"
+            )
 
 
 def _check_limits(call: Call, resources: dict[str, Any]) -> None:
-    groups = resources.get("InstanceGroups") or [resources]
+    groups = _groups(resources) or [resources]
     count = sum(group["InstanceCount"] for group in groups)
     limit = call.backends.settings.max_instances
     if count > limit:

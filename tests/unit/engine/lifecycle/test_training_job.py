@@ -335,6 +335,15 @@ def test_a_job_beyond_its_runtime_is_stopped_and_says_so(world: World) -> None:
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
 
 
+def groups(*names: str) -> dict[str, Any]:
+    """ResourceConfig of groups of one instance each."""
+    entries = [
+        {"InstanceGroupName": name, "InstanceType": "ml.m5.large", "InstanceCount": 1}
+        for name in names
+    ]
+    return {"InstanceGroups": entries, "VolumeSizeInGB": 1}
+
+
 @pytest.mark.parametrize("moment", ["before", "during", "after"])
 def test_a_job_outlives_an_engine_that_is_killed(world: World, moment: str) -> None:
     world.driver.script("*", Outcome(after_s=10, files={"model/w": "1"}))
@@ -373,6 +382,35 @@ def test_a_name_is_unique_for_ever(world: World) -> None:
         ),
         ({"OutputDataConfig": {"S3OutputPath": "https://x"}}, "s3OutputPath"),
         ({"ResourceConfig": {"VolumeSizeInGB": 1}}, "InstanceGroups"),
+        ({"ResourceConfig": groups("a", "a")}, "Instance group names must be unique"),
+        ({"ResourceConfig": {**groups("a"), "InstanceType": "ml.m5.large"}}, "either"),
+        (
+            {
+                "ResourceConfig": {
+                    "InstanceType": "ml.m5.large",
+                    "InstanceCount": 0,
+                    "VolumeSizeInGB": 1,
+                }
+            },
+            "`InstanceCount` must be at least 1",
+        ),
+        (
+            {
+                "ResourceConfig": groups("a", "b"),
+                "InputDataConfig": [
+                    channel("train", "s3://data/x", source={"InstanceGroupNames": ["b", "c"]})
+                ],
+            },
+            "channel `train` names c: the ResourceConfig has a, b",
+        ),
+        (
+            {
+                "InputDataConfig": [
+                    channel("train", "s3://data/x", source={"InstanceGroupNames": ["c"]})
+                ]
+            },
+            "has no InstanceGroups",
+        ),
     ],
 )
 def test_what_the_service_refuses_is_refused(

@@ -11,6 +11,13 @@ from intermodal_engine.lifecycle.warm_pools import CACHE
 from intermodal_engine.wire.errors import ServiceError
 from tests.helpers.lifecycle import World, make_world, training_request
 
+KEPT = {
+    "InstanceType": "ml.m5.xlarge",
+    "InstanceCount": 1,
+    "VolumeSizeInGB": 1,
+    "KeepAlivePeriodInSeconds": 600,
+}
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
@@ -20,13 +27,7 @@ def world(tmp_path: Path) -> World:
 
 
 def run(world: World, name: str, keep_s: int = 600, **changes: Any) -> None:
-    resources = {
-        "InstanceType": "ml.m5.xlarge",
-        "InstanceCount": 1,
-        "VolumeSizeInGB": 1,
-        "KeepAlivePeriodInSeconds": keep_s,
-        **changes.pop("resources", {}),
-    }
+    resources = {**KEPT, "KeepAlivePeriodInSeconds": keep_s, **changes.pop("resources", {})}
     request = training_request(name, ResourceConfig=resources, **changes)
     world.call("CreateTrainingJob", **request)
     world.settle()
@@ -99,11 +100,88 @@ def test_one_pool_serves_one_job(world: World) -> None:
     assert list(cache(world).iterdir()) == []
 
 
-def test_a_failed_job_leaves_no_pool(world: World) -> None:
+def test_a_job_that_fails_by_itself_leaves_its_pool_to_the_next_try(world: World) -> None:
     world.driver.script("*", Outcome(exit_code=1))
     run(world, "first")
-    assert pool(world, "first") == {"Status": "Terminated"}
-    assert not cache(world).exists()
+    assert pool(world, "first") == {"Status": "Available"}
+    (cache(world) / "data.bin").write_text("kept")
+    run(world, "second")
+    assert (cache(world) / "data.bin").read_text() == "kept"
+
+
+def test_a_job_that_is_stopped_leaves_its_pool_if_it_ever_ran(world: World) -> None:
+    world.driver.script("*", Outcome(after_s=10))
+    run(world, "first")
+    world.call("StopTrainingJob", TrainingJobName="first")
+    world.settle()
+    assert pool(world, "first") == {"Status": "Available"}
+    world.call("CreateTrainingJob", **training_request("second", ResourceConfig=KEPT))
+    world.call("StopTrainingJob", TrainingJobName="second")
+    world.settle()
+    assert pool(world, "second") == {"Status": "Terminated"}
+    assert pool(world, "first") == {"Status": "Available"}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_the_platform_broke_or_never_started_leaves_no_pool(world: World, lost: bool) -> None:
+    if lost:
+        world.driver.script("*", Outcome(is_lost=True))
+        run(world, "first")
+        assert not cache(world).exists()
+    else:
+        channel = {
+            "ChannelName": "train",
+            "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://gone/x"}},
+        }
+        run(world, "first", InputDataConfig=[channel])
+    job = world.call("DescribeTrainingJob", TrainingJobName="first")
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["WarmPoolStatus"] == {"Status": "Terminated"}
+
+
+def test_the_script_is_told_where_the_cache_is(world: World) -> None:
+    name = "SAGEMAKER_MANAGED_WARMPOOL_CACHE_DIRECTORY"
+    run(world, "first")
+    assert world.driver.started[-1].environment[name] == CACHE
+    run(world, "plain", keep_s=0)
+    assert name not in world.driver.started[-1].environment
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {
+                "EnableManagedSpotTraining": True,
+                "StoppingCondition": {"MaxRuntimeInSeconds": 9, "MaxWaitTimeInSeconds": 9},
+            },
+            "cannot be used with EnableManagedSpotTraining",
+        ),
+        (
+            {
+                "ResourceConfig": {
+                    "InstanceGroups": [
+                        {
+                            "InstanceGroupName": "one",
+                            "InstanceType": "ml.m5.large",
+                            "InstanceCount": 1,
+                        }
+                    ],
+                    "VolumeSizeInGB": 1,
+                    "KeepAlivePeriodInSeconds": 60,
+                }
+            },
+            "cannot be used with InstanceGroups",
+        ),
+    ],
+)
+def test_what_can_have_no_warm_pool_is_refused(
+    world: World, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ServiceError, match=words):
+        world.call(
+            "CreateTrainingJob", **training_request("no", **{"ResourceConfig": KEPT, **changes})
+        )
 
 
 def test_a_pool_can_be_ended_early_and_is_listed_by_status(world: World) -> None:
