@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from intermodal_engine.drivers.base import (
+    CannotExecuteError,
     InstanceState,
     Mount,
     MountMode,
@@ -306,7 +307,7 @@ def test_a_program_that_is_not_there_fails_the_start_and_leaves_nothing(
     stage: ProcessStage,
 ) -> None:
     spec = replace(stage.python(1, ""), command=("no-such-program",))
-    with pytest.raises(StartFailedError, match="cannot execute `no-such-program`: No such file"):
+    with pytest.raises(CannotExecuteError, match="cannot execute `no-such-program`: No such file"):
         stage.driver.start(stage.driver.plan(spec), stage.ends)
     assert processes_of(spec) == []
     assert stage.ends.ids == []

@@ -152,6 +152,10 @@ class StartFailedError(Exception):
     """The instance could not be started; the message says why. Nothing of it is left running."""
 
 
+class CannotExecuteError(StartFailedError):
+    """The spec's command names no program that can be executed; all else was in order."""
+
+
 OnExit = Callable[[str], None]
 """Called once with the instance id when an instance is no longer RUNNING. From any thread."""
 
@@ -183,7 +187,8 @@ class Driver(Protocol):
         """Starts the instance; returns as soon as its supervisor or container runs.
 
         Raises:
-            StartFailedError: with the cause.
+            CannotExecuteError: the command is at fault.
+            StartFailedError: something else is; with the cause.
         """
 
     def status(self, instance: Instance) -> InstanceStatus:

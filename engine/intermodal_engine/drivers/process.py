@@ -16,6 +16,7 @@ from pathlib import Path
 from intermodal_contract import env
 from intermodal_engine.drivers import environment as environments
 from intermodal_engine.drivers.base import (
+    CannotExecuteError,
     Instance,
     InstanceSpec,
     InstanceState,
@@ -39,6 +40,7 @@ from intermodal_engine.drivers.rehearsal import allowed_isolation
 from intermodal_engine.drivers.requirements import check, is_alone
 from intermodal_engine.drivers.spawn import Descriptors, spawn_supervisor
 from intermodal_engine.drivers.supervision import processes, surroundings
+from intermodal_engine.drivers.supervision.init import CANNOT_EXECUTE
 from intermodal_engine.drivers.supervision.plan import Step, SupervisorPlan
 from intermodal_engine.drivers.sweep import end_marked_processes
 from intermodal_engine.drivers.watch import ExitWatch
@@ -131,6 +133,8 @@ class ProcessDriver:
             raise StartFailedError(f"cannot start a supervisor: {error}") from error
         if spawned.outcome != "started":
             self._bury(spawned.pidfd, record)
+            if spawned.outcome.startswith(CANNOT_EXECUTE):
+                raise CannotExecuteError(spawned.outcome)
             cause = spawned.outcome or f"its supervisor died{folder.last_error()}"
             raise StartFailedError(f"cannot start `{spec.instance_id}`: {cause}")
         return self._take_on(spec.folder, record, spawned.pidfd, on_exit)

@@ -8,6 +8,7 @@ from pathlib import Path
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.training_files import TrainingPaths, read_failure
 from intermodal_engine.drivers.base import (
+    CannotExecuteError,
     InstanceState,
     InstanceStatus,
     PlanRefusedError,
@@ -83,6 +84,11 @@ def describe_error(error: Exception) -> str:
         return f"ClientError: {error.message}" + (f" ({error.hint})" if error.hint else "")
     if isinstance(error, PlanRefusedError):
         return f"ClientError: {error}"
+    if isinstance(error, CannotExecuteError):
+        return (
+            f"ClientError: {error}\nhint: does the image have it, or a channel under that path, "
+            "and may it be executed? A shell script needs `/bin/sh` before it"
+        )
     return f"InternalServerError: {error}"
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from intermodal_engine.drivers.supervision.plan import SupervisorPlan
 
+CANNOT_EXECUTE = "cannot execute "
+"""What the outcome of a start begins with whose command is at fault, and nothing else."""
 KILL_TREE = signal.SIGRTMIN
 """Tells init to kill everything below it."""
 _FORWARDED = frozenset(
@@ -102,7 +104,7 @@ class Init:
             argv = self.plan["argv"]
             os.execvpe(argv[0], argv, self.plan["environment"])  # noqa: S606 (what init is for)
         except OSError as error:
-            message = f"cannot execute `{self.plan['argv'][0]}`: {error.strerror}"
+            message = f"{CANNOT_EXECUTE}`{self.plan['argv'][0]}`: {error.strerror}"
             os.write(self.outcome_w, message.encode())
         os._exit(127)
 
