@@ -124,6 +124,34 @@ def test_several_processes_an_instance_make_one_group(clients: Mapping[str, Any]
     assert {"rank 0 of 4 host algo-1", "rank 3 of 4 host algo-2"} <= set(lines)
 
 
+def test_instances_of_other_groups_run_the_script_beside_the_launcher(
+    clients: Mapping[str, Any],
+) -> None:
+    script = (
+        "import json, os\n"
+        "import torch, torch.distributed as dist\n"
+        "host = os.environ['SM_CURRENT_HOST']\n"
+        "if 'RANK' not in os.environ:\n"
+        "    print(f'{host} loads', flush=True)\n"
+        "else:\n"
+        "    dist.init_process_group('gloo')\n"
+        "    total = torch.ones(1)\n"
+        "    dist.all_reduce(total)\n"
+        "    print(f'{host} is one of {int(total)}', flush=True)\n"
+    )
+    request = torchrun_job(
+        clients, "torchrun-groups", script, sagemaker_distribution_instance_groups=["trainers"]
+    )
+    entries = [("loaders", "ml.c5.xlarge", 1), ("trainers", "ml.m5.large", 2)]
+    names = ("InstanceGroupName", "InstanceType", "InstanceCount")
+    groups = [dict(zip(names, entry, strict=True)) for entry in entries]
+    request["ResourceConfig"] = {"InstanceGroups": groups, "VolumeSizeInGB": 1}
+    job = run_job(clients["sagemaker"], request)
+    lines = log_lines(clients["logs"], "torchrun-groups")
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason", "") + "\n".join(lines)
+    assert {"algo-1 loads", "algo-2 is one of 2", "algo-3 is one of 2"} <= set(lines)
+
+
 @CULPRITS
 def test_the_reason_is_the_failing_ranks_own_exception(
     clients: Mapping[str, Any], rank: int, host: str

@@ -234,6 +234,19 @@ def test_what_the_script_did_wrong_is_not_repeated(clients: dict[str, Any]) -> N
     assert "exit code: 3" in job["FailureReason"]
 
 
+def test_the_reason_names_the_instance_that_failed(clients: dict[str, Any]) -> None:
+    script = (
+        "import os, sys, time\n"
+        "if os.environ['SM_CURRENT_HOST'] == 'algo-2':\n"
+        "    sys.exit(5)\n"
+        "time.sleep(60)\n"
+    )
+    request = job_request("one-fails", script, clients["s3"], ResourceConfig=resources(2))
+    job = run_job(clients["sagemaker"], request)
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "exit code 5 of the script on algo-2" in job["FailureReason"]
+
+
 def test_a_stopped_job_has_its_grace_and_its_model_and_output_are_kept(
     clients: dict[str, Any],
 ) -> None:

@@ -60,7 +60,7 @@ def _train(paths: TrainingPaths, environment: Mapping[str, str], signals: superv
     if layer:
         of_script["PATH"] = os.pathsep.join([str(layer / "bin"), of_script.get("PATH", os.defpath)])
     make_executable(entry_point)
-    ending = launcher.launch(Run(job, entry_point, of_script, signals))
+    ending = launcher.launch(Run(job.as_launched(), entry_point, of_script, signals))
     return _settle(paths, ending)
 
 

@@ -49,10 +49,6 @@ def _module_name(job: Job) -> str:
     return job.entry_point.removesuffix(".py")
 
 
-def _framework(job: Job, name: str) -> Any:
-    return job.hyperparameters.framework.get(name)
-
-
 VARIABLES: tuple[Variable, ...] = (
     Variable(
         "SM_MODEL_DIR",
@@ -152,7 +148,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(
         "SM_DISTRIBUTION_INSTANCE_GROUPS",
         "Instance groups that the distributed launcher spans.",
-        lambda job: _framework(job, "sagemaker_distribution_instance_groups") or [],
+        lambda job: list(job.distribution_groups),
     ),
     Variable("SM_IS_HETERO", "Whether the instance types differ.", _is_hetero),
     Variable(
@@ -215,7 +211,11 @@ VARIABLES: tuple[Variable, ...] = (
 """Set for every script, over anything of the same name."""
 
 TORCH_VARIABLES: tuple[Variable, ...] = (
-    Variable("MASTER_ADDR", "Name of the first host.", lambda job: job.master),
+    Variable(
+        "MASTER_ADDR",
+        "Name of the first host that the launcher spans.",
+        lambda job: job.distribution_hosts[0],
+    ),
     Variable("MASTER_PORT", "Port of the first host.", lambda job: job.master_port),
     Variable(
         "NCCL_SOCKET_IFNAME",
@@ -311,8 +311,8 @@ def _training_env(job: Job) -> dict[str, Any]:
             resources.current_group_name or "", []
         ),
         "current_instance_type": resources.current_instance_type,
-        "distribution_hosts": list(resources.hosts),
-        "distribution_instance_groups": [],
+        "distribution_hosts": list(job.distribution_hosts),
+        "distribution_instance_groups": list(job.distribution_groups),
         "framework_module": job.framework_module,
         "hosts": list(resources.hosts),
         "hyperparameters": dict(job.hyperparameters.user),

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from intermodal_training.errors import DistributionError, EntryPointError
 from intermodal_training.hyperparameters import Hyperparameters
 
 DEFAULT_MASTER_PORT = 7777
+DISTRIBUTION_GROUPS = "sagemaker_distribution_instance_groups"
+"""The hyperparameter that names the instance groups which a distributed launcher spans."""
 DISTRIBUTED_CONFIG = "SM_DISTRIBUTED_CONFIG"
 DISTRIBUTED_SETTINGS = frozenset({"process_count_per_node", "mpi_additional_options"})
 """Keys of that JSON object."""
@@ -83,6 +85,42 @@ class Job:
     has_own_port: bool = False
     distributed: Mapping[str, Any] = field(default_factory=dict)
     has_torch: bool = False
+
+    @property
+    def distribution_groups(self) -> tuple[str, ...]:
+        """The instance groups that a distributed launcher spans; empty: the job names none.
+
+        Raises:
+            DistributionError: it names one that there is not.
+        """
+        asked = self.hyperparameters.framework.get(DISTRIBUTION_GROUPS) or []
+        names = tuple(map(str, asked if isinstance(asked, list) else [asked]))
+        known = [group.instance_group_name for group in self.resources.instance_groups]
+        for name in names:
+            if known and name not in known:
+                raise DistributionError(
+                    f"`{DISTRIBUTION_GROUPS}` names the instance group `{name}`, which the job "
+                    "does not have",
+                    hint="there are " + ", ".join(f"`{one}`" for one in known),
+                )
+        return names
+
+    @property
+    def distribution_hosts(self) -> tuple[str, ...]:
+        """The hosts that a distributed launcher spans: those of its groups, else all."""
+        groups = self.resources.instance_groups
+        names = self.distribution_groups
+        if not names or not groups:
+            return self.resources.hosts
+        chosen = {host for one in groups if one.instance_group_name in names for host in one.hosts}
+        return tuple(host for host in self.resources.hosts if host in chosen)
+
+    def as_launched(self) -> "Job":
+        """The job as its launcher sees it, which knows of no other hosts than its own."""
+        hosts = self.distribution_hosts
+        if self.resources.current_host not in hosts:
+            return self
+        return replace(self, resources=replace(self.resources, hosts=hosts))
 
     @property
     def master(self) -> str:

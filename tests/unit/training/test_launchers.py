@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from intermodal_contract.training_files import ResourceConfig, TrainingPaths
+from intermodal_contract.training_files import InstanceGroup, ResourceConfig, TrainingPaths
 from intermodal_training.errors import DistributionError, NotServedError, TrainError
 from intermodal_training.hyperparameters import Hyperparameters
-from intermodal_training.job import Job, Machine, read_job
+from intermodal_training.job import DISTRIBUTION_GROUPS, Job, Machine, read_job
 from intermodal_training.launchers import choose, mpi, parameter_server, process, torchrun
 from intermodal_training.user_code import EntryKind, EntryPoint
 from tests.helpers.train_program import TrainProgram
@@ -78,6 +78,46 @@ def test_what_no_launcher_knows_is_refused_by_name(
     assert isinstance(caught.value, DistributionError | NotServedError)
     assert all(culprit in str(caught.value) for culprit in culprits)
     assert caught.value.hint
+
+
+def grouped(current: str, asked: list[str]) -> Job:
+    """Three hosts in two groups; the launcher is asked for on some of them."""
+    groups = (
+        InstanceGroup("loaders", "ml.c5.xlarge", ("algo-1",)),
+        InstanceGroup("trainers", "ml.m5.xlarge", ("algo-2", "algo-3")),
+    )
+    resources = replace(
+        TWO,
+        current_host=current,
+        hosts=("algo-1", "algo-2", "algo-3"),
+        instance_groups=groups,
+    )
+    return job({**TORCHRUN, DISTRIBUTION_GROUPS: asked}, resources=resources)
+
+
+def test_a_launcher_spans_the_groups_that_it_is_asked_for_and_others_run_plainly() -> None:
+    trains, loads = grouped("algo-3", ["trainers"]), grouped("algo-1", ["trainers"])
+    assert choose(trains) is torchrun
+    assert choose(loads) is process
+    command = torchrun.plan(trains.as_launched(), SCRIPT)
+    assert command[command.index("--nnodes") + 1] == "2"
+    assert command[command.index("--master_addr") + 1] == "algo-2"
+    assert command[command.index("--node_rank") + 1] == "1"
+    assert loads.as_launched().resources.hosts == ("algo-1", "algo-2", "algo-3")
+
+
+@pytest.mark.parametrize("asked", [[], ["loaders", "trainers"]])
+def test_a_launcher_spans_all_hosts_unless_asked_otherwise(asked: list[str]) -> None:
+    for host in ("algo-1", "algo-2", "algo-3"):
+        every = grouped(host, asked)
+        assert choose(every) is torchrun
+        assert every.as_launched().resources.hosts == ("algo-1", "algo-2", "algo-3")
+
+
+def test_a_group_that_there_is_not_is_named() -> None:
+    with pytest.raises(DistributionError, match="instance group `gpus`") as caught:
+        choose(grouped("algo-1", ["gpus"]))
+    assert caught.value.hint == "there are `loaders`, `trainers`"
 
 
 def test_a_refusal_comes_within_a_second_and_before_anything_is_installed(

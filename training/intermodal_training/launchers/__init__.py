@@ -77,7 +77,7 @@ _ENABLED = "_enabled"
 
 
 def choose(job: Job) -> Launcher:
-    """The launcher that a job asks for; the plain process if it asks for none.
+    """The launcher that a job asks for; the plain process if it asks for none on this host.
 
     Raises:
         NotServedError: it asks for one that is not there. Running it as a plain process would
@@ -100,7 +100,8 @@ def choose(job: Job) -> Launcher:
             f"the job asks for {len(asked)} launchers at once: {_quoted(asked)}",
             hint="enable one of them in the estimator's `distribution`",
         )
-    module = LAUNCHERS[asked[0]] if asked else PROCESS
+    is_distributed = asked and job.resources.current_host in job.distribution_hosts
+    module = LAUNCHERS[asked[0]] if is_distributed else PROCESS
     return cast("Launcher", import_module(f"{__name__}.{module}"))
 
 

@@ -29,7 +29,9 @@ def launch(run: Run) -> Ending:
             hint="does its first line name an interpreter that the image has, without a "
             "carriage return at its end?",
         ) from error
-    return ending_of(outcome, command)
+    hosts = run.job.resources.hosts
+    whose = f"the script on {run.job.resources.current_host}" if len(hosts) > 1 else None
+    return ending_of(outcome, command, whose)
 
 
 def plan(job: Job, entry_point: EntryPoint) -> tuple[str, ...]:
