@@ -192,7 +192,7 @@ def assemble(
                 objects, settings.file_systems, can_mount=lambda: driver.can_mount
             ),
             feeders=Feeders(),
-            checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
+            keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             cache=warm_pools.mounts,
         ),
         members=members,
@@ -214,7 +214,6 @@ def assemble(
                 log_streams=log_streams,
                 access=access,
             ),
-            settings=settings,
             stager=ChannelStager(objects, can_mount=lambda: driver.can_mount),
             keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             objects=objects,

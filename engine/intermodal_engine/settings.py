@@ -35,7 +35,7 @@ class Settings:
             it. AWS speaks of savings of up to 90 %; 0.3 is usual.
         spot_interruptions_per_hour: how often, on average, a spot job that trains is interrupted.
         spot_seed: what the times of these interruptions are drawn from, with the job's name.
-        checkpoint_sync_s: how often checkpoints and metrics of running jobs are looked at.
+        checkpoint_sync_s: how often running jobs are looked at for what they saved or printed.
         file_systems: local folders that stand for EFS and FSx file systems, by their ids.
     """
 

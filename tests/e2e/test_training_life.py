@@ -66,6 +66,10 @@ else:
 SAVES_WHEN_IT_IS_STOPPED = """
 import os, pathlib, signal, sys, time
 
+half = pathlib.Path(os.environ["SM_OUTPUT_INTERMEDIATE_DIR"])
+half.mkdir(parents=True, exist_ok=True)
+(half / "plot.svg").write_text("half a curve")
+
 def stop(number, frame):
     pathlib.Path(os.environ["SM_MODEL_DIR"], "late.txt").write_text("saved after SIGTERM")
     pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "curve.csv").write_text("1,2")
@@ -253,6 +257,11 @@ def test_a_stopped_job_has_its_grace_and_its_model_and_output_are_kept(
     request = job_request("stopped", SAVES_WHEN_IT_IS_STOPPED, clients["s3"])
     clients["sagemaker"].create_training_job(**request)
     wait_for_line(clients["logs"], "stopped", "waits")
+    clients["s3"].get_waiter("object_exists").wait(
+        Bucket=BUCKET,
+        Key="output/stopped/output/intermediate/plot.svg",
+        WaiterConfig={"Delay": 0.1, "MaxAttempts": 100},
+    )
     clients["sagemaker"].stop_training_job(TrainingJobName="stopped")
     job = ended_job(clients["sagemaker"], "stopped")
     assert job["TrainingJobStatus"] == "Stopped"

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from intermodal_contract.errors import IntermodalError
 from intermodal_engine.drivers.base import InstanceSpec, Mount
 from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
+
+
+class OutputLostError(IntermodalError):
+    """What a job wrote cannot go where it was to go."""
 
 
 class JobRequest(Protocol):
@@ -84,6 +89,11 @@ class JobSpecs:
     def ml(self, request: JobRequest, host: str) -> Path:
         """An instance's `/opt/ml` on the host."""
         return self.folder(request, host) / "ml"
+
+    def leads_elsewhere(self, folder: Path) -> bool:
+        """Whether a job has put a link in the place of a folder in its own, or of one above it."""
+        own = self._settings.instances_folder
+        return folder.resolve() != own.resolve() / folder.relative_to(own)
 
     def log_file(self, request: JobRequest, attempt: Attempt, host: str) -> Path:
         """The file of an instance's log stream; each attempt has streams of its own, as on AWS."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from intermodal_contract.channel import Channel
-from intermodal_contract.errors import IntermodalError
 from intermodal_contract.processing_files import (
     ProcessingPaths,
     read_exit_message,
@@ -17,14 +16,13 @@ from intermodal_contract.processing_files import (
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode, PlanRefusedError
 from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.job_specs import JobSpecs
+from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.processing_request import (
     ProcessingInput,
     ProcessingOutput,
     ProcessingRequest,
 )
 from intermodal_engine.lifecycle.staging import ChannelStager, Input
-from intermodal_engine.settings import Settings
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
 
 KIND = "processing-job"
@@ -33,16 +31,11 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class OutputLostError(IntermodalError):
-    """An output cannot go where it was to go."""
-
-
 class ProcessingInstances:
     """What the instances of processing jobs are made of, and what is kept of them.
 
     Args:
         specs: what the instances of all jobs have in common.
-        settings: folders.
         stager: brings inputs in.
         keeper: keeps output folders and S3 in step.
         objects: where outputs go.
@@ -52,13 +45,11 @@ class ProcessingInstances:
         self,
         *,
         specs: JobSpecs,
-        settings: Settings,
         stager: ChannelStager,
         keeper: CheckpointKeeper,
         objects: ObjectStore,
     ) -> None:
         self._specs = specs
-        self._settings = settings
         self._stager = stager
         self._keeper = keeper
         self._objects = objects
@@ -189,8 +180,7 @@ class ProcessingInstances:
         """The folder is the job's, which may have put a link in its place."""
         if not folder.is_dir():
             return
-        own = self._settings.instances_folder.resolve()
-        if folder.resolve() != own / folder.relative_to(self._settings.instances_folder):
+        if self._specs.leads_elsewhere(folder):
             raise OutputLostError(
                 f"output `{output.name}` is not uploaded: `{output.local_path}`, or a folder above "
                 "it, was replaced by a link",

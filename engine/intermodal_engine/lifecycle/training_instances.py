@@ -1,15 +1,16 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from intermodal_contract import env
+from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths, write_training_input
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.job_specs import JobSpecs
+from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_request import DEFAULT_CHECKPOINTS, TrainingRequest
@@ -25,7 +26,7 @@ class TrainingInstances:
         specs: what the instances of all jobs have in common.
         stager: brings channels in.
         feeders: feed the channels that are pipes.
-        checkpoints: keeps checkpoints in S3.
+        keeper: keeps folders and S3 in step.
         cache: what else an instance sees: the warm pool's cache.
     """
 
@@ -35,13 +36,13 @@ class TrainingInstances:
         specs: JobSpecs,
         stager: ChannelStager,
         feeders: Feeders,
-        checkpoints: CheckpointKeeper,
+        keeper: CheckpointKeeper,
         cache: Callable[[TrainingRequest, str], tuple[Mount, ...]],
     ) -> None:
         self._specs = specs
         self._stager = stager
         self._feeders = feeders
-        self._checkpoints = checkpoints
+        self._keeper = keeper
         self._cache = cache
 
     def check(self, request: TrainingRequest) -> None:
@@ -75,7 +76,7 @@ class TrainingInstances:
                 hosts = request.channel_hosts(one.name)
                 staged += self._stager.stage(one, paths, hosts.index(host), len(hosts))
             if request.checkpoints is not None:
-                restored = self._checkpoints.restore(
+                restored = self._keeper.restore(
                     request.checkpoints[0], self._checkpoint_folder(request, host)
                 )
             for cache in self._cache(request, host):
@@ -105,18 +106,38 @@ class TrainingInstances:
 
     def forget(self, request: TrainingRequest) -> None:
         """Drops what is kept in memory of an attempt that has ended."""
-        for host in request.hosts:
-            self._checkpoints.forget(self._checkpoint_folder(request, host))
+        for folder, _ in self._kept_folders(request):
+            self._keeper.forget(folder)
 
-    def sync_checkpoints(self, request: TrainingRequest) -> int:
-        """Uploads what the scripts have saved since the last look; says how many files."""
-        if request.checkpoints is None:
-            return 0
-        uri, _ = request.checkpoints
-        return sum(
-            self._checkpoints.sync(self._checkpoint_folder(request, host), uri)
-            for host in request.hosts
-        )
+    def upload_meanwhile(self, request: TrainingRequest) -> int:
+        """Uploads what the scripts have saved since the last look: checkpoints, half results.
+
+        Returns:
+            How many files.
+
+        Raises:
+            NoSuchBucketError: there is no bucket for them.
+            OutputLostError: one of the folders leads out of the instance.
+        """
+        count = 0
+        for folder, uri in self._kept_folders(request):
+            if folder.is_dir():
+                if self._specs.leads_elsewhere(folder):
+                    raise OutputLostError(
+                        f"`{folder.name}` is not uploaded: it, or a folder above it, was replaced "
+                        "by a link",
+                        hint="write files into the folder that is there; links are never followed",
+                    )
+                count += self._keeper.sync(folder, uri)
+        return count
+
+    def _kept_folders(self, request: TrainingRequest) -> Iterator[tuple[Path, S3Uri]]:
+        """The folders that are uploaded while the job runs, and where to."""
+        intermediate = S3Uri(request.output.bucket, f"{request.output.key}intermediate/")
+        for host in request.hosts:
+            if request.checkpoints is not None:
+                yield self._checkpoint_folder(request, host), request.checkpoints[0]
+            yield self.paths(request, host).output_intermediate, intermediate
 
     def describe_resumption(self, request: TrainingRequest) -> str:
         """Where a job that is started again begins, in words; nothing where it can resume."""

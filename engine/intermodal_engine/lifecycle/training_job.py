@@ -298,16 +298,14 @@ class TrainingJobLifecycle:
         outcome = SecondaryStatus(request.record.state["outcome"])
         self._close(request.record, outcome, model=model)
 
-    def _tend(self, request: TrainingRequest) -> float | None:
-        """What is done again and again while instances run: checkpoints, metrics."""
-        self._instances.sync_checkpoints(request)
+    def _tend(self, request: TrainingRequest) -> float:
+        """What is done again and again while instances run: uploads, metrics."""
+        self._instances.upload_meanwhile(request)
         attempt = attempts_of(request.record.state)[-1]
         logs = [self._instances.log_file(request, attempt, host) for host in request.hosts]
         self._metrics.read(request, logs)
-        deadline = request.waits_until
-        if request.checkpoints is None and not self._metrics.has_definitions(request):
-            return deadline
-        return min(self._clock.now() + self._settings.checkpoint_sync_s, deadline or float("inf"))
+        deadline = request.waits_until or float("inf")
+        return min(self._clock.now() + self._settings.checkpoint_sync_s, deadline)
 
     # Endings
 

@@ -233,6 +233,28 @@ def test_checkpoints_are_in_s3_while_the_job_runs(world: World) -> None:
     assert kept(world) == {"ck/sub/a": b"22"}
 
 
+def test_half_results_are_in_s3_while_the_job_runs_and_with_it_at_its_end(world: World) -> None:
+    objects = world.backends.objects
+    late = Outcome(after_s=100, files={"output/intermediate/late": "3"})
+    world.driver.script("*", late)
+    create(world)
+    folder = world.driver.started[-1].ml / "output" / "intermediate"
+    folder.mkdir(parents=True)
+    (folder / "plot.png").write_text("1")
+    world.advance(2)
+    prefix = "job-1/output/intermediate/"
+    found = [
+        one.key.partition(prefix)[2] for one in objects.iterate("results") if prefix in one.key
+    ]
+    assert found == ["plot.png"]
+    world.advance(98)
+    assert describe(world)["TrainingJobStatus"] == "Completed"
+    found = [
+        one.key.partition(prefix)[2] for one in objects.iterate("results") if prefix in one.key
+    ]
+    assert found == ["late", "plot.png"]
+
+
 def test_the_last_checkpoint_is_kept_however_late_it_was_written(world: World) -> None:
     world.driver.script("*", Outcome(after_s=1, exit_code=1, files={"checkpoints/last": "x"}))
     create(world, **KEPT)

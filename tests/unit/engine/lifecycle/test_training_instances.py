@@ -7,7 +7,7 @@ import pytest
 
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.job_specs import JobSpecs
+from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import KIND, LOG_GROUP, TrainingInstances
@@ -41,8 +41,15 @@ def instances(tmp_path: Path) -> TrainingInstances:
         ),
         stager=ChannelStager(objects),
         feeders=Feeders(),
-        checkpoints=CheckpointKeeper(objects, settings.artifacts_folder),
+        keeper=CheckpointKeeper(objects, settings.artifacts_folder),
         cache=lambda _request, _host: (),
+    )
+
+
+def request_of(**changes: Any) -> TrainingRequest:
+    wanted = training_request(**changes)
+    return TrainingRequest(
+        Record(KIND, "job-1", "arn", "InProgress", 0.0, 0.0, wanted, {"attempts": []})
     )
 
 
@@ -50,14 +57,27 @@ def instances(tmp_path: Path) -> TrainingInstances:
 def test_what_is_remembered_of_checkpoints_goes_with_the_attempt(
     instances: TrainingInstances, tmp_path: Path, place: dict[str, Any]
 ) -> None:
-    wanted = training_request(CheckpointConfig={"S3Uri": "s3://checkpoints/job", **place})
-    record = Record(KIND, "job-1", "arn", "InProgress", 0.0, 0.0, wanted, {"attempts": []})
-    request = TrainingRequest(record)
+    request = request_of(CheckpointConfig={"S3Uri": "s3://checkpoints/job", **place})
     folder = tmp_path / "instances" / KIND / "job-1" / "algo-1"
     folder = folder / "checkpoints" if place else folder / "ml" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "last.pt").write_text("saved")
-    assert instances.sync_checkpoints(request) == 1
-    assert instances.sync_checkpoints(request) == 0
+    assert instances.upload_meanwhile(request) == 1
+    assert instances.upload_meanwhile(request) == 0
     instances.forget(request)
-    assert instances.sync_checkpoints(request) == 1
+    assert instances.upload_meanwhile(request) == 1
+
+
+@pytest.mark.parametrize("folder", ["checkpoints", "output/intermediate"])
+def test_a_folder_that_became_a_link_is_never_followed(
+    instances: TrainingInstances, tmp_path: Path, folder: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("the host's")
+    link = tmp_path / "instances" / KIND / "job-1" / "algo-1" / "ml" / folder
+    link.parent.mkdir(parents=True)
+    link.symlink_to(secret)
+    request = request_of(CheckpointConfig={"S3Uri": "s3://checkpoints/job"})
+    with pytest.raises(OutputLostError, match="was replaced by a link"):
+        instances.upload_meanwhile(request)
