@@ -1,5 +1,6 @@
 """Roles, buckets, files, and finding the local engine."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,9 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
+from urllib3 import HTTPResponse
 
 from intermodal import LocalSession, Session, get_execution_role
 from intermodal.errors import (
@@ -183,6 +187,21 @@ def test_the_local_engine_is_reached_past_proxies_and_profiles(
 
     # It is the engine's stand-in that refuses, not the proxy.
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_bodies_for_the_local_engine_carry_a_checksum_and_no_signature(home: Path) -> None:
+    client = LocalSession(home).client("s3")
+    sent: list[AWSPreparedRequest] = []
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(io.BytesIO(), preload_content=False))
+
+    client.meta.events.register("before-send.s3", answer)
+    client.put_object(Bucket="bucket", Key="key", Body=b"body")
+
+    assert sent[0].headers["X-Amz-Content-SHA256"] == b"UNSIGNED-PAYLOAD"
+    assert sent[0].headers["x-amz-checksum-crc32"] == b"26gLsg=="
 
 
 def test_instance_type_local_means_the_local_engine(
