@@ -229,8 +229,7 @@ def _split(result: Any, lengths: Sequence[int], *, drop_axis: bool) -> list[Any]
 def _unlike(data: Any) -> Any:
     """Data of the same shape and range that differs; None if there is none to be had."""
     library = sys.modules[type(data).__module__.partition(".")[0]]
-    turned = library.flip(data, (-1,))
-    for other in (turned, library.zeros_like(data)):
+    for other in (library.flip(data, (-1,)), library.zeros_like(data), library.ones_like(data)):
         if not bool((other == data).all()):
             return other
     return None

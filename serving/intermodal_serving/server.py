@@ -71,11 +71,11 @@ class Server:
 
     async def start(self) -> None:
         """Take connections from now on."""
+        self._watch()
         # The loop closes the socket that it is given; the last connections are taken from ours.
         self._acceptor = await self._loop.create_server(
             lambda: Connection(self), sock=self._listener.dup(), backlog=BACKLOG
         )
-        self._watch()
 
     def opened(self, connection: Connection) -> None:
         """A connection is there."""

@@ -55,6 +55,7 @@ class _Worker:
         self._app = App(settings, self._runner, board, self._row)
         self._server: Server | None = None
         self._ending: asyncio.Task[None] | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._code = 0
 
     def run(self) -> int:
@@ -68,7 +69,6 @@ class _Worker:
         self._server = Server(
             self._listener, self._app.handle, self._settings.max_request_bytes, lambda: None
         )
-        await self._server.start()
         self._loop.add_reader(self._place.control, self._hear)
         self._watch()
         try:
@@ -80,6 +80,7 @@ class _Worker:
         gc.collect()
         gc.freeze()
         self._row.count_load()
+        self._accept()
         self._set_state(WorkerState.READY)
 
     def _load(self) -> LoadedModel:
@@ -131,8 +132,16 @@ class _Worker:
             await (self._server.drain() if is_last else self._server.retire())
         self._runner.end()
 
+    def _accept(self) -> None:
+        if self._server is not None and self._accepting is None and self._ending is None:
+            self._accepting = self._loop.create_task(self._server.start())
+
     def _watch(self) -> None:
         self._app.watch()
+        # While others can serve, clients are left to them until the model is loaded here; else
+        # somebody must tell them that it loads.
+        if not any(row.state is WorkerState.READY for row in self._board):
+            self._accept()
         self._loop.call_later(min(WATCH_S, self._settings.timeout_s / 5), self._watch)
 
     def _set_state(self, state: WorkerState) -> None:
