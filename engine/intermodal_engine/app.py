@@ -25,7 +25,16 @@ from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import PortBusyError, Server, listen
-from intermodal_engine.home import EngineState, announced, last_port, locked, prepare
+from intermodal_engine.home import (
+    EngineState,
+    HomeLock,
+    HomeLostError,
+    announced,
+    home_served_at,
+    last_port,
+    locked,
+    prepare,
+)
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
@@ -58,6 +67,12 @@ from intermodal_engine.store.records import Records
 LIFECYCLE_THREADS = 8
 """Jobs and endpoints that are worked on at once; one that only runs needs no thread."""
 
+HOME_LOOK_S = 1.0
+"""How often an engine makes sure that its home is still there."""
+
+_PREDECESSOR_PATIENCE_S = 15.0
+"""How long an engine whose home was removed may take to notice it and to let go of its port."""
+
 _DISTRIBUTION = "intermodal-engine"
 _log = logging.getLogger(__name__)
 
@@ -70,11 +85,12 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         on_ready: called once requests are answered.
 
     Raises:
+        HomeLostError: its home was removed or moved away meanwhile, which ends it.
         IntermodalError: it cannot start; the message says why and what to do.
     """
     prepare(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(settings.home))
+        lock = stack.enter_context(locked(settings.home))
         listener = stack.enter_context(_listen(settings))
         _set_up_logging()
         state = _state(settings, listener.getsockname()[1])
@@ -111,11 +127,15 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
 
         async def serve() -> None:
-            await Server(gateway, ready).serve(sockets=[listener])
+            server = Server(gateway, ready)
+            guard = asyncio.create_task(_until_lost(lock, server))
+            await server.serve(sockets=[listener])
+            guard.cancel()
             parts.backends.router.close()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve())
+        lock.check()
         _log.info("stopped")
 
 
@@ -264,6 +284,18 @@ def engine_access(
     return access
 
 
+async def _until_lost(lock: HomeLock, server: Server) -> None:
+    """Ends the server once its home is another's, or nobody's: what it did would be lost."""
+    while True:
+        try:
+            lock.check()
+        except HomeLostError as error:
+            _log.error("%s; ending", error.message)
+            server.stop()
+            return
+        await asyncio.sleep(HOME_LOOK_S)
+
+
 def _listen(settings: Settings) -> socket.socket:
     """Opens the port that was named; else the last engine's, which running jobs know, if free.
 
@@ -274,7 +306,16 @@ def _listen(settings: Settings) -> socket.socket:
     if before is not None and not settings.port:
         with contextlib.suppress(PortBusyError):
             return listen(before)
-    return listen(DEFAULT_PORT if settings.port is None else settings.port)
+    port = DEFAULT_PORT if settings.port is None else settings.port
+    give_up_at = time.monotonic() + _PREDECESSOR_PATIENCE_S
+    while True:
+        try:
+            return listen(port)
+        except PortBusyError:
+            # The lock is ours: one that still serves this home has lost it, and is about to end.
+            if home_served_at(port) != str(settings.home) or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.1)
 
 
 def _state(settings: Settings, port: int) -> EngineState:

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -139,6 +140,36 @@ def test_the_key_pair_stays_the_same_over_restarts(engine: RunningEngine) -> Non
     engine.stop()
     engine.start()
     assert engine.environment["AWS_ACCESS_KEY_ID"] == before
+
+
+def test_an_engine_whose_home_is_removed_ends_and_lets_the_next_have_its_port() -> None:
+    with running_engine("--driver=fake") as engine:
+        before, port = engine.pid, engine.port
+        shutil.rmtree(engine.home)
+        engine.start()
+        assert (engine.port, engine.pid) != (port, before)
+        assert engine.port == port
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{before}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        engine.client("s3").create_bucket(Bucket="demo")
+        engine.kill()
+        engine.start()
+        buckets = engine.client("s3").list_buckets()["Buckets"]
+        assert [bucket["Name"] for bucket in buckets] == ["demo"]
+
+
+def test_an_engine_says_why_it_ends_with_its_home(tmp_path: Path) -> None:
+    command = [*CLI, "up", "--port=0", "--driver=fake", f"--home={tmp_path / 'home'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("http://127.0.0.1:")
+        (tmp_path / "home").rename(tmp_path / "elsewhere")
+        assert up.wait(10) == 1
+        assert up.stderr is not None
+        assert f"`{tmp_path / 'home'}` of the running engine was moved; ending" in up.stderr.read()
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_hung_engine_is_unavailable(engine: RunningEngine) -> None:

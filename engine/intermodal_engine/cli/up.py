@@ -41,11 +41,13 @@ def up(options: argparse.Namespace) -> int:
 
 def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
     def tell(state: EngineState) -> None:
+        nonlocal ready_descriptor
         if ready_descriptor is None:
             print(state.endpoint_url, flush=True)
             print_note('hint: `eval "$(intermodal env)"` points AWS clients at it; Ctrl-C stops it')
         else:
             _report(ready_descriptor, asdict(state))
+            ready_descriptor = None  # nobody waits for the news of its end
 
     try:
         from intermodal_engine import app
