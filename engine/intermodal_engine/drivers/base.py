@@ -152,6 +152,10 @@ class StartFailedError(Exception):
     """The instance could not be started; the message says why. Nothing of it is left running."""
 
 
+class CannotExecuteError(StartFailedError):
+    """The spec's program could not be executed: its command or its environment is to blame."""
+
+
 OnExit = Callable[[str], None]
 """Called once with the instance id when an instance is no longer RUNNING. From any thread."""
 
@@ -183,6 +187,7 @@ class Driver(Protocol):
         """Starts the instance; returns as soon as its supervisor or container runs.
 
         Raises:
+            CannotExecuteError: the spec's program is not there, or is none.
             StartFailedError: with the cause.
         """
 

@@ -8,6 +8,7 @@ without its start time and the machine's boot id.
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -16,6 +17,7 @@ from pathlib import Path
 from intermodal_contract import env
 from intermodal_engine.drivers import environment as environments
 from intermodal_engine.drivers.base import (
+    CannotExecuteError,
     Instance,
     InstanceSpec,
     InstanceState,
@@ -44,6 +46,9 @@ from intermodal_engine.drivers.sweep import end_marked_processes
 from intermodal_engine.drivers.watch import ExitWatch
 
 MARKER = "INTERMODAL_INSTANCE"
+
+NOT_EXECUTED = 127
+"""Exit code of an instance whose program never ran, as of a shell's command that is not found."""
 
 
 class ProcessDriver:
@@ -94,7 +99,8 @@ class ProcessDriver:
         """Says what would run. See `Driver.plan`."""
         stand_in = self._resolve(spec.image)
         has_network = self.networks.are_private
-        notes = check(spec, self.isolation, has_network=has_network)
+        needed = (spec.folder, stand_in.python, Path(sys.executable).resolve())
+        notes = check(spec, self.isolation, has_network=has_network, needed=needed)
         variables = environments.job_variables(spec, stand_in, os.environ)
         if self.isolation is Isolation.NONE:
             variables |= {env.BASE_DIR: str(spec.ml), env.STUDIO_LOCAL_MODE: "true"}
@@ -132,6 +138,9 @@ class ProcessDriver:
         if spawned.outcome != "started":
             self._bury(spawned.pidfd, record)
             cause = spawned.outcome or f"its supervisor died{folder.last_error()}"
+            status = folder.exit_status()
+            if status is not None and status.exit_code == NOT_EXECUTED:
+                raise CannotExecuteError(_not_executed(spec, cause))
             raise StartFailedError(f"cannot start `{spec.instance_id}`: {cause}")
         return self._take_on(spec.folder, record, spawned.pidfd, on_exit)
 
@@ -287,3 +296,10 @@ class ProcessDriver:
         os.close(pidfd)
         end_marked_processes(MARKER, record["marker"])
         self.networks.prune()
+
+
+def _not_executed(spec: InstanceSpec, cause: str) -> str:
+    path = spec.environment.get("PATH")
+    if path is None or "/" in spec.command[0]:
+        return f"{cause}\nhint: name a program that is in the image, or give its whole path"
+    return f"{cause}\nhint: leave `PATH` out of the environment, which sets it to `{path}`"

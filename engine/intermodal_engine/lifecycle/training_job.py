@@ -27,6 +27,7 @@ from intermodal_engine.lifecycle.failure import (
     Ending,
     describe_ending,
     describe_error,
+    printable,
     shorten,
 )
 from intermodal_engine.lifecycle.members import culprit
@@ -338,7 +339,7 @@ class TrainingJobLifecycle:
         outcome = SecondaryStatus(request.record.state["outcome"])
         message = SECONDARY_MESSAGES[outcome]
         if model.left_out:
-            some = ", ".join(f"`{path}`" for path in model.left_out[:LEFT_OUT_SHOWN])
+            some = ", ".join(f"`{printable(path)}`" for path in model.left_out[:LEFT_OUT_SHOWN])
             message += (
                 f". {len(model.left_out)} of what is in /opt/ml/model could not be kept (only "
                 f"files, folders and links within it can): {some}"

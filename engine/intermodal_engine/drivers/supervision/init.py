@@ -101,8 +101,9 @@ class Init:
             os.chdir(self.plan["directory"])
             argv = self.plan["argv"]
             os.execvpe(argv[0], argv, self.plan["environment"])  # noqa: S606 (what init is for)
-        except OSError as error:
-            message = f"cannot execute `{self.plan['argv'][0]}`: {error.strerror}"
+        except (OSError, ValueError) as error:  # a NUL in an argument or a variable
+            cause = error.strerror if isinstance(error, OSError) else error
+            message = f"cannot execute `{self.plan['argv'][0]}`: {cause}"
             os.write(self.outcome_w, message.encode())
         os._exit(127)
 
