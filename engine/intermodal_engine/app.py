@@ -297,16 +297,24 @@ async def _until_lost(lock: HomeLock, server: Server) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Opens the port that was named; else the last engine's, which running jobs know, if free.
+    """Opens the port that was named.
+
+    Without a name: the last engine's, which running jobs know; else the usual one; else any.
 
     Raises:
-        PortBusyError: another program listens there.
+        PortBusyError: another program listens on the port that was named.
     """
-    before = last_port(settings)
-    if before is not None and not settings.port:
-        with contextlib.suppress(PortBusyError):
-            return listen(before)
-    port = DEFAULT_PORT if settings.port is None else settings.port
+    if settings.port:
+        return _listen_on(settings, settings.port)
+    usual = DEFAULT_PORT if settings.port is None else None
+    for port in (last_port(settings), usual):
+        if port is not None:
+            with contextlib.suppress(PortBusyError):
+                return _listen_on(settings, port)
+    return listen(0)
+
+
+def _listen_on(settings: Settings, port: int) -> socket.socket:
     give_up_at = time.monotonic() + _PREDECESSOR_PATIENCE_S
     while True:
         try:

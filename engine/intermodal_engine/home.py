@@ -15,13 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
+from intermodal_contract.local_engine import HEALTH_PATH
 from intermodal_engine.settings import Settings
 
 # A reader holds the lock for microseconds while it looks whether an engine does.
 _LOCK_PATIENCE_S = 0.25
-
-HEALTH_PATH = "/_intermodal/health"
-"""Where an engine says, to anybody on this machine, whose home it serves."""
 
 _HEALTH_TIMEOUT_S = 3.0
 

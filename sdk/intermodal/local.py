@@ -11,6 +11,7 @@ from typing import Any
 
 from intermodal.errors import EngineUnavailableError
 from intermodal.session import Session
+from intermodal_contract.local_engine import HEALTH_PATH
 
 ENGINE_PACKAGE = "intermodal_engine"
 START_LIMIT_S = 60.0
@@ -95,7 +96,7 @@ def running_engine(home: Path) -> Engine:
 
 
 def find_engine(home: Path) -> Engine | None:
-    """The engine of that home if it answers."""
+    """The engine of that home if it answers; after its end, its port may be another program's."""
     try:
         state = json.loads((home / "engine.json").read_text())
         keys = json.loads((home / "credentials.json").read_text())
@@ -107,7 +108,7 @@ def find_engine(home: Path) -> Engine | None:
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
-    return engine if _answers(engine.endpoint_url) else None
+    return engine if _serves(engine.endpoint_url, str(state.get("home"))) else None
 
 
 def start_engine(home: Path) -> None:
@@ -170,19 +171,17 @@ def _boto_session(engine: Engine) -> Any:
     )
 
 
-def _answers(endpoint_url: str) -> bool:
+def _serves(endpoint_url: str, home: str) -> bool:
+    """Whether the engine of that home, and no other program, answers there."""
     from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlsplit
 
     parts = urlsplit(endpoint_url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_LIMIT_S)
     try:
-        connection.request("GET", "/")
-        # Whatever the status is: an unsigned request is refused, which is an answer.
-        connection.getresponse().read()
-    except (OSError, HTTPException):
+        connection.request("GET", HEALTH_PATH)
+        return bool(json.loads(connection.getresponse().read())["home"] == home)
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return False
-    else:
-        return True
     finally:
         connection.close()

@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
+from intermodal_contract.local_engine import HEALTH_PATH
 from intermodal_engine.gateway import internal
 from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
 from intermodal_engine.gateway.origin import Origins
-from intermodal_engine.home import HEALTH_PATH
 from intermodal_engine.identity import Caller, KeyRing
 from intermodal_engine.services.call import (
     Backends,

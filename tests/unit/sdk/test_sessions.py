@@ -26,6 +26,7 @@ from intermodal.local import find_engine
 from intermodal.names import base_from_name, base_name_from_image, name_from_base, name_problem
 from intermodal.source import UserCode
 from intermodal.which_session import session_for
+from intermodal_contract.local_engine import HEALTH_PATH
 from tests.helpers.fake_aws import ACCOUNT, FakeAws
 
 
@@ -132,10 +133,15 @@ def test_names_carry_the_time_and_fit_into_63_characters() -> None:
 
 
 class _Refuses(BaseHTTPRequestHandler):
+    home = ""
+
     def do_GET(self) -> None:
-        self.send_response(403)
-        self.send_header("Content-Length", "0")
+        is_health = self.path == HEALTH_PATH
+        body = json.dumps({"home": self.home}).encode() if is_health else b""
+        self.send_response(200 if is_health else 403)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -144,11 +150,13 @@ class _Refuses(BaseHTTPRequestHandler):
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """The home of an engine that answers."""
-    server = HTTPServer(("127.0.0.1", 0), _Refuses)
+    handler = type("Engine", (_Refuses,), {"home": str(tmp_path)})
+    server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
-    (tmp_path / "engine.json").write_text(json.dumps({"endpoint_url": url, "region": "eu-west-1"}))
+    state = {"endpoint_url": url, "region": "eu-west-1", "home": str(tmp_path)}
+    (tmp_path / "engine.json").write_text(json.dumps(state))
     (tmp_path / "credentials.json").write_text(
         json.dumps({"access_key_id": "AKIDLOCAL", "secret_access_key": "s"})
     )
@@ -217,6 +225,13 @@ def test_an_engine_that_does_not_answer_is_not_taken_for_running(tmp_path: Path)
     (tmp_path / "credentials.json").write_text('{"access_key_id": "a", "secret_access_key": "s"}')
 
     assert find_engine(tmp_path) is None
+
+
+def test_another_homes_engine_on_the_port_of_a_dead_one_is_not_taken_for_it(home: Path) -> None:
+    assert find_engine(home) is not None
+    state = json.loads((home / "engine.json").read_text())
+    (home / "engine.json").write_text(json.dumps({**state, "home": "/another/home"}))
+    assert find_engine(home) is None
 
 
 def test_an_engine_that_is_not_installed_is_said_to_be(tmp_path: Path) -> None:
