@@ -41,7 +41,7 @@ from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.fleet import Fleet
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances, Spawn, in_a_thread
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
@@ -181,6 +181,7 @@ def assemble(
     driver: Driver,
     access: EngineAccess,
     make_router: Callable[[OnHealth], Router] = Router,
+    spawn: Spawn = in_a_thread,
 ) -> Parts:
     """Ties the parts of one engine together; nothing runs yet."""
     database = Database(settings.database_file)
@@ -188,7 +189,7 @@ def assemble(
     objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
     log_streams = LogStreams(settings.logs_folder)
     queue = WorkQueue(clock)
-    instances = Instances(driver, queue, clock)
+    instances = Instances(driver, queue, clock, spawn)
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
     )

@@ -106,14 +106,14 @@ class Fleet:
             prepared[name] = {**variant, "model_folder": str(folder) if folder else None}
         return prepared
 
-    def prepare_member(self, record: Record, member: Member) -> None:
-        """Gets what a member's start needs, so that the start itself takes no time.
+    def prepare_member(self, record: Record, member: Member) -> bool:
+        """Gets what a member's start needs; says whether it is there. See `Instances.prepare`.
 
         Raises:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it cannot be had.
         """
-        self._instances.prepare(self._spec(record, member))
+        return self._instances.prepare(self._spec(record, member))
 
     def ensure(self, record: Record, member: Member) -> InstanceStatus:
         """Starts a member, or finds it, puts it before the router, and says how it is.

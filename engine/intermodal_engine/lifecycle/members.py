@@ -26,14 +26,16 @@ class Members:
         for spec in specs:
             self._instances.check(spec)
 
-    def prepare(self, specs: Sequence[InstanceSpec]) -> None:
-        """Gets what their start needs, so that the start itself takes no time.
+    def prepare(self, specs: Sequence[InstanceSpec]) -> bool:
+        """Gets what their start needs; says whether all is there. See `Instances.prepare`.
 
         Raises:
             StartFailedError: it cannot be had.
         """
-        for spec in specs:
-            self._instances.prepare(spec)
+        ready = [
+            self._instances.prepare(spec) for spec in specs
+        ]  # of all, before one is waited for
+        return all(ready)
 
     def ensure(self, specs: Sequence[InstanceSpec]) -> list[Member]:
         """Starts them, or finds those that were started.

@@ -109,13 +109,15 @@ class ProcessingInstances:
                     mounts.append(Mount(folder, str(output.local_path), MountMode.READ_WRITE))
             attempt.set_mounts(host, mounts)
 
-    def prepare(self, request: ProcessingRequest, attempt: Attempt) -> None:
-        """Gets what a start of the instances needs besides their inputs.
+    def prepare(self, request: ProcessingRequest, attempt: Attempt) -> bool:
+        """Gets what a start of the instances needs besides their inputs; says whether all is there.
+
+        See `Instances.prepare`.
 
         Raises:
             StartFailedError: it cannot be had.
         """
-        self._members.prepare(self._specs(request, attempt))
+        return self._members.prepare(self._specs(request, attempt))
 
     def ensure(self, request: ProcessingRequest, attempt: Attempt) -> list[Member]:
         """Starts the job's instances, or finds them."""

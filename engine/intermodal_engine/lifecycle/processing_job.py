@@ -172,8 +172,12 @@ class ProcessingJobLifecycle:
         if attempt is None or _is_stopping(request.record):
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
-        self._instances.stage(request, attempt)
-        self._instances.prepare(request, attempt)
+        if attempt.mounts is None:
+            self._instances.stage(request, attempt)
+        if not self._instances.prepare(request, attempt):
+            with self._records.edit(KIND, request.record.name) as draft:
+                draft.state["attempts"] = [asdict(attempt)]
+            return None  # it is woken when that has ended
         attempt.started_at = self._clock.now()
         self._advance(request.record, Phase.RUNNING, attempt)
         return AGAIN

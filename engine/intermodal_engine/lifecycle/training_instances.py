@@ -101,14 +101,19 @@ class TrainingInstances:
         specs = (self._spec(request, attempt, host) for host in request.hosts)
         return all(map(self._instances.is_prepared, specs))
 
-    def prepare(self, request: TrainingRequest, attempt: Attempt) -> None:
-        """Gets what a start needs besides its inputs; may take minutes.
+    def prepare(self, request: TrainingRequest, attempt: Attempt) -> bool:
+        """Gets what a start needs besides its inputs; says whether all is there.
+
+        See `Instances.prepare`.
 
         Raises:
             StartFailedError: it cannot be had.
         """
-        for host in request.hosts:
-            self._instances.prepare(self._spec(request, attempt, host))
+        specs = [self._spec(request, attempt, host) for host in request.hosts]
+        ready = [
+            self._instances.prepare(spec) for spec in specs
+        ]  # of all, before one is waited for
+        return all(ready)
 
     def ensure(self, request: TrainingRequest, attempt: Attempt) -> list[Member]:
         """Starts an attempt's instances, or finds them."""

@@ -214,22 +214,25 @@ class TrainingJobLifecycle:
             self._move(draft, SecondaryStatus.DOWNLOADING)
         return AGAIN
 
-    def _download(self, request: TrainingRequest) -> float:
+    def _download(self, request: TrainingRequest) -> float | None:
         """Brings in the data, then what stands in for the image: its making is no training time."""
         record = request.record
         attempt = attempts_of(record.state)[-1]
-        restored = self._instances.stage(request, attempt)
+        if attempt.mounts is None:
+            attempt.restored = self._instances.stage(request, attempt)
         if not self._instances.is_prepared(request, attempt):
             if secondary_status(record) is SecondaryStatus.DOWNLOADING:
-                self._advance(record, SecondaryStatus.DOWNLOADING_TRAINING_IMAGE)
+                image = SecondaryStatus.DOWNLOADING_TRAINING_IMAGE
+                self._advance(record, image, attempt=attempt)
                 record = self._records.get(KIND, record.name)
             if secondary_status(record) is not SecondaryStatus.DOWNLOADING_TRAINING_IMAGE:
                 return AGAIN
-            self._instances.prepare(request, attempt)
+            if not self._instances.prepare(request, attempt):
+                return _deadline(request)  # it is woken when that has ended
         attempt.started_at = self._clock.now()
         message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
-        if restored:
-            message += f" Checkpoint files restored: {restored}."
+        if attempt.restored:
+            message += f" Checkpoint files restored: {attempt.restored}."
         self._advance(record, SecondaryStatus.TRAINING, message, attempt=attempt)
         return AGAIN
 
@@ -251,7 +254,7 @@ class TrainingJobLifecycle:
             if stopping or failed:
                 self._instances.stop(members)
             return self._tend(request)
-        if attempt is None or attempt.mounts is None:
+        if attempt is None or not members:
             self._close(record, SecondaryStatus.STOPPED)
             return None
         return self._conclude(request, attempt, members, stopping=stopping)
