@@ -9,10 +9,8 @@ from pathlib import Path
 from intermodal_contract.artifact import pack_files
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
+from intermodal_engine.folders import FOLDERS_DEEP
 from intermodal_engine.store.objects import ObjectStore
-
-FOLDERS_DEEP = 256
-"""Folders within folders that are followed, as archives have them (`contract.artifact`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ record unattended, and takes effect at once; what is being got is got to its end
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, InstanceStatus, Plan
@@ -108,8 +109,7 @@ class Instances:
         instance = self.find(spec)
         if instance is None:
             plan = self._driver.plan(spec)
-            notes = [f"intermodal: {note}" for note in plan.notes]
-            append_lines(spec.log, int(self._clock.now() * 1000), notes)
+            self.note(spec.log, plan.notes)
             instance = self._driver.start(plan, self._on_exit)
             self._remember(instance)
         return instance
@@ -131,6 +131,12 @@ class Instances:
     def stop(self, instance: Instance) -> None:
         """Begins to stop it; the end comes as a wake of its record."""
         self._driver.stop(instance)
+
+    def note(self, log: Path, texts: Iterable[str]) -> None:
+        """Says something of the engine's own in an instance's log."""
+        lines = [f"intermodal: {text}" for text in texts]
+        if lines:
+            append_lines(log, int(self._clock.now() * 1000), lines)
 
     def forget(self, instance: Instance) -> None:
         """Drops what is kept in memory of an ended instance."""

@@ -1,6 +1,7 @@
 """The instances of one job together: started, found, stopped and forgotten as a group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from intermodal_engine.drivers.base import InstanceSpec
 from intermodal_engine.lifecycle.attempt import Member
@@ -60,6 +61,10 @@ class Members:
         for member in running:
             self._instances.stop(member.instance)
         return bool(running)
+
+    def note(self, log: Path, texts: Iterable[str]) -> None:
+        """Says something of the engine's own in an instance's log."""
+        self._instances.note(log, texts)
 
     def forget(self, members: Sequence[Member]) -> None:
         """Drops what is kept in memory of members that have ended."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from intermodal_contract.processing_files import (
     read_exit_message,
     write_processing_input,
 )
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode, PlanRefusedError
-from intermodal_engine.lifecycle.attempt import Attempt, Member
+from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
 from intermodal_engine.lifecycle.members import Members
@@ -97,7 +97,7 @@ class ProcessingInstances:
         """Makes every instance's `/opt/ml` anew, and sets the attempt's mounts."""
         for number, host in enumerate(request.hosts):
             paths = self.paths(request, host)
-            shutil.rmtree(paths.root.parent, ignore_errors=True)
+            folders.remove(paths.root.parent)
             write_processing_input(paths, job=request.job_config, resources=request.resources(host))
             mounts = [
                 mount for one in request.inputs for mount in self._stage_input(one, request, number)
@@ -149,7 +149,7 @@ class ProcessingInstances:
             if only_continuous and not output.is_continuous:
                 continue
             try:
-                self._sync(output, folder)
+                self._sync(request, output, folder)
             except NoSuchBucketError as error:
                 raise _no_bucket(output) from error
 
@@ -234,7 +234,7 @@ class ProcessingInstances:
             return self._folder(request, host) / "outputs" / str(number)
         return self.paths(request, host).local(output.local_path)
 
-    def _sync(self, output: ProcessingOutput, folder: Path) -> None:
+    def _sync(self, request: ProcessingRequest, output: ProcessingOutput, folder: Path) -> None:
         """The folder is the job's, which may have put a link in its place."""
         if not folder.is_dir():
             return
@@ -245,7 +245,10 @@ class ProcessingInstances:
                 "it, was replaced by a link",
                 hint="write files into the folder that is there; links are never followed",
             )
-        self._keeper.sync(folder, output.uri)
+        notes = self._keeper.sync(folder, output.uri)
+        host = folder.relative_to(self._settings.instances_folder / KIND).parts[1]
+        attempt = attempts_of(request.record.state)[-1]
+        self._members.note(self.log_file(request, attempt, host), notes)
 
 
 def _network(request: ProcessingRequest) -> str:

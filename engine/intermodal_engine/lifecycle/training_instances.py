@@ -1,10 +1,10 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from intermodal_contract.training_files import TrainingPaths, write_training_input
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import Instance, InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, Member, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
@@ -74,7 +74,7 @@ class TrainingInstances:
         restored = 0
         for host in request.hosts:
             paths = self.paths(request, host)
-            shutil.rmtree(paths.root.parent, ignore_errors=True)
+            folders.remove(paths.root.parent)
             inputs = [one for one in request.inputs if host in request.channel_hosts(one.name)]
             write_training_input(
                 paths,
@@ -156,20 +156,20 @@ class TrainingInstances:
             self._instances.forget(member.instance)
             self._checkpoints.forget(member.instance.folder)
 
-    def sync_checkpoints(self, request: TrainingRequest) -> int:
-        """Uploads what the scripts have saved since the last look; says how many files."""
+    def sync_checkpoints(self, request: TrainingRequest) -> None:
+        """Uploads what the scripts have saved since the last look; the logs name what is not."""
         if request.checkpoints is None:
-            return 0
+            return
         uri, _ = request.checkpoints
-        return sum(
-            self._checkpoints.sync(self._checkpoint_folder(request, host), uri)
-            for host in request.hosts
-        )
+        attempt = attempts_of(request.record.state)[-1]
+        for host in request.hosts:
+            notes = self._checkpoints.sync(self._checkpoint_folder(request, host), uri)
+            self._instances.note(self.log_file(request, attempt, host), notes)
 
     def has_checkpoints(self, request: TrainingRequest) -> bool:
         """Whether the script has saved anything to resume from."""
         return request.checkpoints is not None and any(
-            any(self._checkpoint_folder(request, host).glob("**/*")) for host in request.hosts
+            any(folders.below(self._checkpoint_folder(request, host))) for host in request.hosts
         )
 
     def paths(self, request: TrainingRequest, host: str) -> TrainingPaths:
