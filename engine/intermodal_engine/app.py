@@ -101,7 +101,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         try:
             driver = make_driver(
                 settings.driver,
-                settings.home / "driver",
+                settings.driver_folder,
                 now=clock.now,
                 engine_port=state.port,
                 environments=environments,
