@@ -114,9 +114,9 @@ class Supervisor:
         Raises:
             ModelLoadError: the model cannot be served.
         """
+        wakeup = self._watch_signals()
         host, port = self._listener.getsockname()[:2]
         logger.info("listening on %s:%d, loading the model in %d workers", host, port, self._wanted)
-        wakeup = self._watch_signals()
         self._due = dict.fromkeys(range(self._wanted), 0.0)
         try:
             while self._children or (self._stops_at is None and self._failure is None):
