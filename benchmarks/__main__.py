@@ -24,6 +24,7 @@ AREAS = (
     "quickstart",
     "serving.speed",
     "serving.start",
+    "serving.faults",
 )
 RESULTS = Path(__file__).parent / "results"
 

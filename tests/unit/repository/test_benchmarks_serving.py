@@ -18,9 +18,10 @@ import pytest
 from benchmarks.__main__ import AREAS, selected
 from benchmarks.figures import NotMeasuredError
 from benchmarks.serving.choice import chosen
+from benchmarks.serving.client import Clients, Tally
 from benchmarks.serving.measured import Measured, figure
 from benchmarks.serving.processes import owners, tree
-from benchmarks.serving.servers import Launch, Serve, running, start
+from benchmarks.serving.servers import Launch, Serve, free_port, running, start
 from benchmarks.serving.workloads import Workload, check, echo
 from benchmarks.serving.wrk import read_result
 
@@ -36,7 +37,7 @@ Handle = Callable[[asyncio.Transport, int], None]
 
 def test_serving_stands_for_all_of_its_areas() -> None:
     assert selected(["serving", "imports"]) == [
-        "imports", "serving.speed", "serving.start",
+        "imports", "serving.speed", "serving.start", "serving.faults",
     ]  # fmt: skip
     assert selected([]) == list(AREAS)
     assert selected(["servin"]) == []
@@ -92,6 +93,60 @@ def test_a_wrong_answer_is_found_before_anything_is_measured(answer: bytes) -> N
     check(echo(), b"[[1.0, 2.00001]]", [[1.0, 2.0]])
     with pytest.raises(NotMeasuredError):
         check(echo(), answer, [[1.0, 2.0]])
+
+
+def test_requests_that_are_answered_do_not_fail_and_a_closed_connection_is_made_anew() -> None:
+    def handle(writer: asyncio.Transport, number: int) -> None:
+        closes = number % 3 == 0
+        writer.write(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1) if closes else OK)
+        if closes:
+            writer.close()
+
+    tally = asyncio.run(_load(handle))
+    assert tally.answered > 20
+    assert tally.failures == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (b"", "the connection was ended"),
+        (OK[:-1], "the connection was ended"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "status 503"),
+        (b"nonsense", "no HTTP"),
+    ],
+)
+def test_a_request_without_its_whole_answer_has_failed(answer: bytes, why: str) -> None:
+    def handle(writer: asyncio.Transport, number: int) -> None:
+        writer.write(answer if number == 7 else OK)
+        if number == 7 and not answer.endswith(b"\r\n\r\n"):
+            writer.close()
+
+    tally = asyncio.run(_load(handle))
+    assert [why in failure.why for failure in tally.failures] == [True]
+    assert tally.answered > 20
+
+
+def test_an_answer_that_never_comes_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.serving.client._ANSWER_WITHIN_S", 0.2)
+
+    def handle(writer: asyncio.Transport, number: int) -> None:
+        if number != 7:
+            writer.write(OK)
+
+    tally = asyncio.run(_load(handle))
+    assert [failure.why for failure in tally.failures] == ["no answer in time"]
+
+
+def test_who_cannot_connect_has_sent_nothing() -> None:
+    async def refused() -> tuple[bool, Tally]:
+        clients = Clients(free_port(), b"{}", lasting=2, fleeting=2)
+        clients.start()
+        return await clients.until_refused(5.0), clients.tally
+
+    is_over, tally = asyncio.run(refused())
+    assert is_over
+    assert (tally.answered, tally.failures, tally.refused) == (0, [], 4)
 
 
 def test_an_orphan_still_belongs_to_its_server(tmp_path: Path) -> None:
@@ -154,6 +209,15 @@ async def _serving(handle: Handle) -> AsyncIterator[int]:
         for transport in made:
             transport.abort()
         await asyncio.sleep(0)
+
+
+async def _load(handle: Handle) -> Tally:
+    async with _serving(handle) as port:
+        clients = Clients(port, b"{}", lasting=3, fleeting=1)
+        clients.start()
+        await asyncio.sleep(0.3)
+        await clients.stop()
+        return clients.tally
 
 
 @contextmanager
