@@ -78,6 +78,11 @@ class Peer:
     requirements: tuple[str, ...]
 
     @property
+    def starts(self) -> int:
+        """More than once: BentoML guesses free ports for itself, and may guess wrong."""
+        return 3
+
+    @property
     def python(self) -> str:
         """Its interpreter."""
         return str(CACHE / self.folder / "bin" / "python")
