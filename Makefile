@@ -60,7 +60,7 @@ bench: $(READY) ## Measure speed and memory, print each figure beside what must 
 
 clean: ## Remove what the other targets made, except .venv
 	@if [ -e '$(QUICKSTART_HOME)/engine.json' ]; then $(BIN)/intermodal down --home '$(QUICKSTART_HOME)'; fi
-	@rm -rf .quickstart benchmarks/results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .quickstart .bench-peers benchmarks/results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # pip is silent here unless something goes wrong; then its own words are shown.

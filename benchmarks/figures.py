@@ -12,6 +12,10 @@ from pathlib import Path
 RUNS = 5
 
 
+class NotMeasuredError(Exception):
+    """Something that a figure needs is missing or failed; the message says what."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One line of the table.

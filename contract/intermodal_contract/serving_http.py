@@ -18,6 +18,9 @@ MODELS_PATH = "/models"
 EXECUTION_PARAMETERS_PATH = "/execution-parameters"
 """GET: how batch transform shall feed the container."""
 
+METRICS_PATH = "/metrics"
+"""GET: counts and times in Prometheus' text format; our own, not AWS's."""
+
 PING_TIMEOUT_S = 2.0
 """The service counts a `/ping` without an answer in this time as failed."""
 

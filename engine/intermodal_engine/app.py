@@ -25,7 +25,16 @@ from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import PortBusyError, Server, listen
-from intermodal_engine.home import EngineState, announced, last_port, locked, prepare
+from intermodal_engine.home import (
+    EngineState,
+    HomeLock,
+    HomeLostError,
+    announced,
+    home_served_at,
+    last_port,
+    locked,
+    prepare,
+)
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
 from intermodal_engine.lifecycle import processing_instances, training_instances
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
@@ -33,7 +42,7 @@ from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.fleet import Fleet
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances, Spawn, in_a_thread
 from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
@@ -60,6 +69,12 @@ from intermodal_engine.store.records import Records
 LIFECYCLE_THREADS = 8
 """Jobs and endpoints that are worked on at once; one that only runs needs no thread."""
 
+HOME_LOOK_S = 1.0
+"""How often an engine makes sure that its home is still there."""
+
+_PREDECESSOR_PATIENCE_S = 15.0
+"""How long an engine whose home was removed may take to notice it and to let go of its port."""
+
 _DISTRIBUTION = "intermodal-engine"
 _log = logging.getLogger(__name__)
 
@@ -72,11 +87,12 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         on_ready: called once requests are answered.
 
     Raises:
+        HomeLostError: its home was removed or moved away meanwhile, which ends it.
         IntermodalError: it cannot start; the message says why and what to do.
     """
     prepare(settings)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(settings.home))
+        lock = stack.enter_context(locked(settings.home))
         listener = stack.enter_context(_listen(settings))
         _set_up_logging()
         state = _state(settings, listener.getsockname()[1])
@@ -87,7 +103,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         try:
             driver = make_driver(
                 settings.driver,
-                settings.home / "driver",
+                settings.driver_folder,
                 now=clock.now,
                 engine_port=state.port,
                 environments=environments,
@@ -113,11 +129,15 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
 
         async def serve() -> None:
-            await Server(gateway, ready).serve(sockets=[listener])
+            server = Server(gateway, ready)
+            guard = asyncio.create_task(_until_lost(lock, server))
+            await server.serve(sockets=[listener])
+            guard.cancel()
             parts.backends.router.close()
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve())
+        lock.check()
         _log.info("stopped")
 
 
@@ -163,6 +183,7 @@ def assemble(
     driver: Driver,
     access: EngineAccess,
     make_router: Callable[[OnHealth], Router] = Router,
+    spawn: Spawn = in_a_thread,
 ) -> Parts:
     """Ties the parts of one engine together; nothing runs yet."""
     database = Database(settings.database_file)
@@ -171,7 +192,7 @@ def assemble(
     log_streams = LogStreams(settings.logs_folder)
     metric_points = MetricPoints(database)
     queue = WorkQueue(clock)
-    instances = Instances(driver, queue, clock)
+    instances = Instances(driver, queue, clock, spawn)
     members = Members(instances)
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
@@ -194,6 +215,7 @@ def assemble(
             feeders=Feeders(),
             keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             cache=warm_pools.mounts,
+            note=instances.note,
         ),
         members=members,
         uploader=ArtifactUploader(objects, settings.artifacts_folder),
@@ -217,6 +239,7 @@ def assemble(
             stager=ChannelStager(objects, can_mount=lambda: driver.can_mount),
             keeper=CheckpointKeeper(objects, settings.artifacts_folder),
             objects=objects,
+            note=instances.note,
         ),
         members=members,
         capacity=capacity,
@@ -277,17 +300,46 @@ def engine_access(
     return access
 
 
+async def _until_lost(lock: HomeLock, server: Server) -> None:
+    """Ends the server once its home is another's, or nobody's: what it did would be lost."""
+    while True:
+        try:
+            lock.check()
+        except HomeLostError as error:
+            _log.error("%s; ending", error.message)
+            server.stop()
+            return
+        await asyncio.sleep(HOME_LOOK_S)
+
+
 def _listen(settings: Settings) -> socket.socket:
-    """Opens the port that was named; else the last engine's, which running jobs know, if free.
+    """Opens the port that was named.
+
+    Without a name: the last engine's, which running jobs know; else the usual one; else any.
 
     Raises:
-        PortBusyError: another program listens there.
+        PortBusyError: another program listens on the port that was named.
     """
-    before = last_port(settings)
-    if before is not None and not settings.port:
-        with contextlib.suppress(PortBusyError):
-            return listen(before)
-    return listen(DEFAULT_PORT if settings.port is None else settings.port)
+    if settings.port:
+        return _listen_on(settings, settings.port)
+    usual = DEFAULT_PORT if settings.port is None else None
+    for port in (last_port(settings), usual):
+        if port is not None:
+            with contextlib.suppress(PortBusyError):
+                return _listen_on(settings, port)
+    return listen(0)
+
+
+def _listen_on(settings: Settings, port: int) -> socket.socket:
+    give_up_at = time.monotonic() + _PREDECESSOR_PATIENCE_S
+    while True:
+        try:
+            return listen(port)
+        except PortBusyError:
+            # The lock is ours: one that still serves this home has lost it, and is about to end.
+            if home_served_at(port) != str(settings.home) or time.monotonic() > give_up_at:
+                raise
+        time.sleep(0.1)
 
 
 def _state(settings: Settings, port: int) -> EngineState:

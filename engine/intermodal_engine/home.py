@@ -6,6 +6,7 @@ however it ends, so an `engine.json` that a killed engine left behind is known t
 
 import contextlib
 import fcntl
+import http.client
 import json
 import os
 import time
@@ -14,14 +15,54 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
+from intermodal_contract.local_engine import HEALTH_PATH
 from intermodal_engine.settings import Settings
 
 # A reader holds the lock for microseconds while it looks whether an engine does.
 _LOCK_PATIENCE_S = 0.25
 
+_HEALTH_TIMEOUT_S = 3.0
+
 
 class AlreadyRunningError(IntermodalError):
     """Another engine runs on this home."""
+
+
+class HomeLostError(IntermodalError):
+    """The home of a running engine was removed, moved or replaced."""
+
+
+class HomeLock:
+    """The lock that an engine holds.
+
+    Args:
+        home: the folder.
+        descriptor: of the file that is locked.
+    """
+
+    def __init__(self, home: Path, descriptor: int) -> None:
+        self._home = home
+        self._descriptor = descriptor
+
+    def check(self) -> None:
+        """Makes sure that others find the lock where they look for it.
+
+        Raises:
+            HomeLostError: whoever comes next takes another, and the home, for free.
+        """
+        try:
+            found = _lock_file(self._home).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        except OSError:  # a file system that is slow or ill takes no home away
+            return
+        own = os.fstat(self._descriptor)
+        if found is None or not os.path.samestat(found, own):
+            fate = "removed" if own.st_nlink == 0 else "moved"
+            raise HomeLostError(
+                f"the home folder `{self._home}` of the running engine was {fate}",
+                hint="`intermodal down` stops an engine; its home can go then",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +106,7 @@ def prepare(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def locked(home: Path) -> Iterator[None]:
+def locked(home: Path) -> Iterator[HomeLock]:
     """Holds the engine's lock on a home.
 
     Raises:
@@ -77,7 +118,7 @@ def locked(home: Path) -> Iterator[None]:
             raise AlreadyRunningError(
                 f"an engine runs already on `{home}`", hint="stop it with `intermodal down`"
             )
-        yield
+        yield HomeLock(home, descriptor)
     finally:
         os.close(descriptor)
 
@@ -115,12 +156,21 @@ def wait_until_free(home: Path, timeout_s: float) -> bool:
 
 def read_state(settings: Settings) -> EngineState | None:
     """The running engine's state; None if none runs (a stale file counts for nothing)."""
-    if not is_locked(settings.home):
-        return None
+    return _read(settings) if is_locked(settings.home) else None
+
+
+def home_served_at(port: int) -> str | None:
+    """The home of the engine that answers on a port of this machine; None if none does."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_HEALTH_TIMEOUT_S)
     try:
-        return EngineState(**json.loads(settings.state_file.read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):
+        connection.request("GET", HEALTH_PATH)
+        home = json.loads(connection.getresponse().read())["home"]
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
         return None
+    else:
+        return str(home)
+    finally:
+        connection.close()
 
 
 def last_port(settings: Settings) -> int | None:
@@ -140,7 +190,8 @@ def announced(settings: Settings, state: EngineState) -> Iterator[None]:
     try:
         yield
     finally:
-        settings.state_file.unlink(missing_ok=True)
+        if _read(settings) == state:  # where the home was replaced, the file is another engine's
+            settings.state_file.unlink(missing_ok=True)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -152,6 +203,13 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _read(settings: Settings) -> EngineState | None:
+    try:
+        return EngineState(**json.loads(settings.state_file.read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
 
 
 def _lock_file(home: Path) -> Path:

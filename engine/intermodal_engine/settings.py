@@ -112,6 +112,11 @@ class Settings:
         return self.home / "environments"
 
     @property
+    def driver_folder(self) -> Path:
+        """What the driver's instances share."""
+        return self.home / "driver"
+
+    @property
     def engine_log(self) -> Path:
         """The engine's own output when it runs detached."""
         return self.home / "engine.log"

@@ -11,12 +11,20 @@ from typing import Any
 
 from intermodal.errors import EngineUnavailableError
 from intermodal.session import Session
+from intermodal_contract.local_engine import HEALTH_PATH
 
 ENGINE_PACKAGE = "intermodal_engine"
 START_LIMIT_S = 60.0
 ANSWER_LIMIT_S = 5.0
-# A proxy is for the world outside, and so are these variants of AWS's addresses.
-_ON_THIS_MACHINE = {"proxies": {}, "use_dualstack_endpoint": False, "use_fips_endpoint": False}
+# A proxy is for the world outside, and so are these variants of AWS's addresses. Bodies for S3
+# are held to their CRC32 and not signed, as boto3 has it towards AWS itself, over TLS: the SHA-256
+# costs more than a second of processor time a gigabyte.
+_ON_THIS_MACHINE = {
+    "proxies": {},
+    "use_dualstack_endpoint": False,
+    "use_fips_endpoint": False,
+    "s3": {"payload_signing_enabled": False},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +96,7 @@ def running_engine(home: Path) -> Engine:
 
 
 def find_engine(home: Path) -> Engine | None:
-    """The engine of that home if it answers."""
+    """The engine of that home if it answers; after its end, its port may be another program's."""
     try:
         state = json.loads((home / "engine.json").read_text())
         keys = json.loads((home / "credentials.json").read_text())
@@ -100,7 +108,7 @@ def find_engine(home: Path) -> Engine | None:
         )
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return None
-    return engine if _answers(engine.endpoint_url) else None
+    return engine if _serves(engine.endpoint_url, str(state.get("home"))) else None
 
 
 def start_engine(home: Path) -> None:
@@ -163,19 +171,17 @@ def _boto_session(engine: Engine) -> Any:
     )
 
 
-def _answers(endpoint_url: str) -> bool:
+def _serves(endpoint_url: str, home: str) -> bool:
+    """Whether the engine of that home, and no other program, answers there."""
     from http.client import HTTPConnection, HTTPException
     from urllib.parse import urlsplit
 
     parts = urlsplit(endpoint_url)
     connection = HTTPConnection(parts.hostname or "", parts.port, timeout=ANSWER_LIMIT_S)
     try:
-        connection.request("GET", "/")
-        # Whatever the status is: an unsigned request is refused, which is an answer.
-        connection.getresponse().read()
-    except (OSError, HTTPException):
+        connection.request("GET", HEALTH_PATH)
+        return bool(json.loads(connection.getresponse().read())["home"] == home)
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return False
-    else:
-        return True
     finally:
         connection.close()

@@ -1,53 +1,65 @@
 """The HTTP surface of a serving container: which path and method answer what.
 
-A raw ASGI application; its way of a request is `__call__`, read top to bottom. Every error answer
-has one form: `{"error": message, "type": name, "hint": ..., "request_id": ...}`.
+The way of a request is `App.handle`. Every error answer has one form:
+`{"error": message, "type": name, "hint": ..., "request_id": ...}`.
 """
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import orjson
 
 from intermodal_contract.serving_http import (
     EXECUTION_PARAMETERS_PATH,
     INVOCATIONS_PATH,
+    METRICS_PATH,
     PING_PATH,
     REQUEST_ID_HEADER,
 )
+from intermodal_serving import codecs, metrics
+from intermodal_serving.board import Board, Row
 from intermodal_serving.context import Context
 from intermodal_serving.errors import (
     BadRequestError,
-    PayloadTooLargeError,
+    ModelTimeoutError,
+    NotReadyError,
     RequestError,
     UnsupportedMediaTypeError,
 )
-from intermodal_serving.pipeline import Answer, HandlerError, Pipeline, State
-from intermodal_serving.settings import MAX_REQUEST_SIZE, MIB, Settings
+from intermodal_serving.invocation import Invocation
+from intermodal_serving.messages import Answer, Request
+from intermodal_serving.pipeline import LoadedModel, system_properties
+from intermodal_serving.runner import Runner
+from intermodal_serving.settings import MAX_REQUEST_SIZE, MIB, TIMEOUT, Settings
 from intermodal_serving.tracebacks import describe, user_traceback
 
 logger = logging.getLogger("serve")
 
-Scope: TypeAlias = Mapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
-Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
-Route: TypeAlias = Callable[[Context, Receive], Awaitable[Answer | None]]
+Route = Callable[[Request], None]
 
 _JSON_HEADERS = {"content-type": "application/json"}
 
 
 class App:
-    """The application.
+    """The application of one worker.
 
     Args:
         settings: the limits.
-        pipeline: the model.
+        runner: runs the model.
+        board: what all workers say.
+        row: what this one says.
     """
 
-    def __init__(self, settings: Settings, pipeline: Pipeline) -> None:
+    def __init__(self, settings: Settings, runner: Runner, board: Board, row: Row) -> None:
         self._settings = settings
-        self._pipeline = pipeline
+        self._runner = runner
+        self._board = board
+        self._row = row
+        self._system_properties = system_properties(settings)
+        self._in_flight: dict[Invocation, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._routes: dict[str, dict[str, Route]] = {
             PING_PATH: {"GET": self._ping, "HEAD": self._ping},
             INVOCATIONS_PATH: {"POST": self._invoke},
@@ -55,131 +67,223 @@ class App:
                 "GET": self._execution_parameters,
                 "HEAD": self._execution_parameters,
             },
+            METRICS_PATH: {"GET": self._metrics, "HEAD": self._metrics},
         }
+        self.model: LoadedModel | None = None
+        """Set once the model can be asked."""
+
         self.is_draining = False
-        """Set once SIGTERM came: `/ping` says so, and every connection ends with its response."""
+        """Set once the end has come: `/ping` says so."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request (https://asgi.readthedocs.io, HTTP)."""
-        context = self._pipeline.new_context(scope["headers"])
+    def handle(self, request: Request) -> None:
+        """Answer one request, now or later."""
         try:
-            answer = await self._route(scope, context, receive)
+            if request.refusal is not None:
+                self._refuse(request)
+            else:
+                self._route(request)
         except RequestError as error:
-            answer = _error_answer(error.status, error.message, error, context)
-            reason = " ".join(error.message.split())  # one line, whatever the client sent
-            logger.info("request %s: %d %s", context.request_id, error.status, reason)
-        except HandlerError as error:
-            answer = _broken_handler(error.__cause__ or error, context)
+            self._reply_error(request, error)
         except Exception:
-            logger.exception("request %s: an error of the server itself", context.request_id)
-            error_answer = RequestError("the server failed; its log tells why")
-            answer = _error_answer(500, error_answer.message, error_answer, context)
-        if answer is not None:
-            # A client that waits for `100 Continue` may never send the body that was not read.
-            is_last = self.is_draining or (answer.status >= 400 and "expect" in context.headers)
-            await _send(answer, send, is_last=is_last)
+            logger.exception("an error of the server itself")
+            self._reply_error(request, RequestError("the server failed; its log tells why"), 500)
 
-    async def _route(self, scope: Scope, context: Context, receive: Receive) -> Answer | None:
-        methods = self._routes.get(scope["path"])
+    def watch(self) -> None:
+        """End what ran out of time; called again and again."""
+        late = self._settings.timeout_s
+        now = asyncio.get_running_loop().time()
+        for invocation in list(self._in_flight):
+            if now - invocation.submitted_at < late:
+                break  # they are in the order of their coming
+            self._give_up(invocation)
+
+    def _route(self, request: Request) -> None:
+        methods = self._routes.get(request.path)
         if methods is None:
-            return _plain_error(404, f"there is no path `{scope['path'][:200]}`", context)
-        route = methods.get(scope["method"])
+            raise _NotFoundError(f"there is no path `{request.path[:200]}`")
+        route = methods.get(request.method)
         if route is not None:
-            return await route(context, receive)
-        allowed = {"allow": ", ".join([*methods, "OPTIONS"])}
-        if scope["method"] == "OPTIONS":
-            return Answer(204, b"", allowed)
-        message = f"`{scope['path']}` takes {allowed['allow']}, not {scope['method']}"
-        return _plain_error(405, message, context, allowed)
+            route(request)
+            return
+        allowed = ", ".join([*methods, "OPTIONS"])
+        if request.method == "OPTIONS":
+            self._reply(request, Answer(204, b"", {"allow": allowed}))
+            return
+        error = _MethodNotAllowedError(f"`{request.path}` takes {allowed}, not {request.method}")
+        self._reply_error(request, error, headers={"allow": allowed})
 
-    async def _ping(self, context: Context, receive: Receive) -> Answer:  # noqa: ARG002 - a route
-        state = self._pipeline.state.value
-        if self._pipeline.is_stuck:
+    def _refuse(self, request: Request) -> None:
+        status, message = request.refusal or (400, "")
+        hint = f"{MAX_REQUEST_SIZE} sets the limit, in bytes" if status == 413 else None
+        if status == 413:
+            message += f" ({self._settings.max_request_bytes / MIB:g} MB)"
+        self._reply_error(request, BadRequestError(message, hint=hint), status)
+
+    def _ping(self, request: Request) -> None:
+        status = 503
+        if self._board.is_stuck(self._settings.timeout_s):
             state = "Stuck"
         elif self.is_draining:
             state = "Draining"
-        status = 200 if state == State.READY.value else 503
-        return Answer(status, orjson.dumps({"status": state}), _JSON_HEADERS)
+        elif self._board.is_ready or self._settings.multi_model:
+            state, status = "Healthy", 200
+        else:
+            state = "Loading"
+        self._reply(request, Answer(status, orjson.dumps({"status": state}), _JSON_HEADERS))
 
-    async def _execution_parameters(self, context: Context, receive: Receive) -> Answer:  # noqa: ARG002 - a route
+    def _execution_parameters(self, request: Request) -> None:
         parameters = {
-            "MaxConcurrentTransforms": self._settings.predict_threads,
+            "MaxConcurrentTransforms": self._board.wanted * self._settings.max_batch_size,
             "BatchStrategy": "MULTI_RECORD",
             "MaxPayloadInMB": max(1, self._settings.max_request_bytes // MIB),
         }
-        return Answer(200, orjson.dumps(parameters), _JSON_HEADERS)
+        self._reply(request, Answer(200, orjson.dumps(parameters), _JSON_HEADERS))
 
-    async def _invoke(self, context: Context, receive: Receive) -> Answer | None:
-        encoding = context.headers.get("content-encoding", "identity").strip().lower()
-        if encoding != "identity":
-            raise UnsupportedMediaTypeError(
-                f"the content encoding `{encoding[:40]}` is not read here", hint="send it as it is"
-            )
-        body = await self._read_body(context, receive)
-        if body is None:
-            return None
-        return await self._pipeline.answer(context, body, context.headers.get("accept"))
+    def _metrics(self, request: Request) -> None:
+        text = metrics.exposition(self._board)
+        self._reply(request, Answer(200, text.encode(), {"content-type": metrics.CONTENT_TYPE}))
 
-    async def _read_body(self, context: Context, receive: Receive) -> bytes | bytearray | None:
-        """The whole body; None if the client left before its end."""
-        limit = self._settings.max_request_bytes
-        if _content_length(context) > limit:
-            raise self._too_large(limit)
-        message = await receive()
-        body: bytes | bytearray = message.get("body", b"")
-        if message.get("more_body"):
-            body = bytearray(body)
-        while message.get("more_body"):
-            if len(body) > limit:
-                raise self._too_large(limit)
-            message = await receive()
-            body += message.get("body", b"")
-        if message["type"] == "http.disconnect":
-            return None
-        if len(body) > limit:
-            raise self._too_large(limit)
-        return body
+    def _invoke(self, request: Request) -> None:
+        if self.model is None:
+            raise NotReadyError("the model is still loading", hint="ask /ping first")
+        self._submit(request, self.model, self._system_properties)
 
-    @staticmethod
-    def _too_large(limit: int) -> PayloadTooLargeError:
-        return PayloadTooLargeError(
-            f"the body is over the limit of {limit} bytes ({limit / MIB:g} MB)",
-            hint=f"{MAX_REQUEST_SIZE} sets the limit, in bytes",
+    def _submit(self, request: Request, model: LoadedModel, properties: dict[str, Any]) -> None:
+        content_type = accept = None
+        for name, value in request.headers:
+            if name == b"content-type":
+                content_type = value.decode("latin-1")
+            elif name == b"accept":
+                accept = value.decode("latin-1")
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise UnsupportedMediaTypeError(
+                    f"the content encoding `{value.decode('latin-1')[:40]}` is not read here",
+                    hint="send it as it is",
+                )
+        invocation = Invocation(
+            model,
+            request,
+            Context(properties, request.headers),
+            codecs.parse_content_type(content_type),
+            codecs.negotiate(accept, self._settings.default_accept),
+            self._deliver,
         )
+        self._in_flight[invocation] = None
+        request.on_gone = invocation.abandon
+        if model.is_async:
+            task = asyncio.ensure_future(self._drive(model, invocation))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            invocation.task = task
+        else:
+            self._runner.submit(invocation)
+
+    async def _drive(self, model: LoadedModel, invocation: Invocation) -> None:
+        await model.drive(invocation, self._runner.call)
+        self._deliver(invocation)
+
+    def _deliver(self, invocation: Invocation) -> None:
+        """The model has spoken."""
+        self._in_flight.pop(invocation, None)
+        if invocation.is_abandoned:
+            return
+        request, outcome = invocation.request, invocation.outcome
+        if isinstance(outcome, Answer):
+            self._reply(request, outcome)
+        elif isinstance(outcome, RequestError):
+            self._reply_error(request, outcome, context=invocation.context)
+        else:
+            assert outcome is not None  # noqa: S101 - whoever delivers has set it
+            identity = invocation.context.request_id
+            logger.error("request %s failed\n%s", identity, user_traceback(outcome))
+            self._reply(request, _error_answer(500, describe(outcome), outcome, identity))
+        self._observe(invocation)
+
+    def _give_up(self, invocation: Invocation) -> None:
+        del self._in_flight[invocation]
+        invocation.abandon()
+        if invocation.task is not None:
+            invocation.task.cancel()
+        error = ModelTimeoutError(
+            f"the model gave no answer within {self._settings.timeout_s:g} s",
+            hint=f"{TIMEOUT} sets how long it may take",
+        )
+        self._reply_error(invocation.request, error, context=invocation.context)
+
+    def _observe(self, invocation: Invocation) -> None:
+        total_s = asyncio.get_running_loop().time() - invocation.request.began_at
+        phases = self._row.phases
+        phases["queue"].observe(invocation.queue_s)
+        phases["decode"].observe(invocation.decode_s)
+        phases["predict"].observe(invocation.predict_s)
+        phases["encode"].observe(invocation.encode_s)
+        phases["total"].observe(total_s)
+        slow_s = self._settings.slow_request_s
+        if slow_s is not None and total_s > slow_s:
+            logger.warning("slow request %s", _times(invocation, total_s))
+
+    def _reply_error(
+        self,
+        request: Request,
+        error: RequestError,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        context: Context | None = None,
+    ) -> None:
+        identity = (context or Context({}, request.headers)).request_id
+        status = status or error.status
+        reason = " ".join(error.message.split())  # one line, whatever the client sent
+        logger.info("request %s: %d %s", identity, status, reason)
+        answer = _error_answer(status, error.message, error, identity)
+        self._reply(request, Answer(status, answer.body, {**answer.headers, **(headers or {})}))
+
+    def _reply(self, request: Request, answer: Answer) -> None:
+        self._row.count_status(answer.status)
+        if self._settings.access_log:
+            logger.info("access %s", _access_line(request, answer))
+        request.connection.answer(request, answer)
 
 
-async def _send(answer: Answer, send: Send, *, is_last: bool) -> None:
-    headers = [
-        (name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()
-    ]
-    headers.append((b"content-length", b"%d" % len(answer.body)))
-    if is_last:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+class _NotFoundError(RequestError):
+    status = 404
 
 
-def _content_length(context: Context) -> int:
-    text = context.headers.get("content-length", "0")
-    if not (text.isascii() and text.isdigit()):
-        raise BadRequestError("the Content-Length is not a number")
-    return int(text)
+class _MethodNotAllowedError(RequestError):
+    status = 405
 
 
-def _broken_handler(error: BaseException, context: Context) -> Answer:
-    logger.error("request %s failed\n%s", context.request_id, user_traceback(error))
-    return _error_answer(500, describe(error), error, context)
+def _times(invocation: Invocation, total_s: float) -> str:
+    return orjson.dumps(
+        {
+            "request_id": invocation.context.request_id,
+            "bytes": len(invocation.request.body),
+            "total_ms": round(total_s * 1e3, 3),
+            "queue_ms": round(invocation.queue_s * 1e3, 3),
+            "decode_ms": round(invocation.decode_s * 1e3, 3),
+            "predict_ms": round(invocation.predict_s * 1e3, 3),
+            "encode_ms": round(invocation.encode_s * 1e3, 3),
+        }
+    ).decode()
 
 
-def _plain_error(
-    status: int, message: str, context: Context, headers: Mapping[str, str] | None = None
-) -> Answer:
-    answer = _error_answer(status, message, BadRequestError(message), context)
-    return Answer(status, answer.body, {**answer.headers, **(headers or {})})
+def _access_line(request: Request, answer: Answer) -> str:
+    took_s = asyncio.get_running_loop().time() - request.began_at
+    return orjson.dumps(
+        {
+            "request_id": Context({}, request.headers).request_id,
+            "method": request.method,
+            "path": request.path,
+            "status": answer.status,
+            "bytes_in": len(request.body),
+            "bytes_out": len(answer.body),
+            "ms": round(took_s * 1e3, 3),
+        }
+    ).decode()
 
 
-def _error_answer(status: int, message: str, error: BaseException, context: Context) -> Answer:
-    content = {"error": message, "type": type(error).__name__, "request_id": context.request_id}
+def _error_answer(status: int, message: str, error: BaseException, identity: str) -> Answer:
+    name = "BadRequestError" if type(error).__name__.startswith("_") else type(error).__name__
+    content = {"error": message, "type": name, "request_id": identity}
     if isinstance(error, RequestError) and error.hint:
         content["hint"] = error.hint
     body = (
@@ -187,7 +291,7 @@ def _error_answer(status: int, message: str, error: BaseException, context: Cont
         if _is_utf8(message)
         else orjson.dumps({**content, "error": ascii(message)})
     )
-    return Answer(status, body, {**_JSON_HEADERS, REQUEST_ID_HEADER.lower(): context.request_id})
+    return Answer(status, body, {**_JSON_HEADERS, REQUEST_ID_HEADER.lower(): identity})
 
 
 def _is_utf8(text: str) -> bool:

@@ -10,12 +10,10 @@ import logging
 import os
 import sys
 
-import uvloop
-
 from intermodal_contract.errors import IntermodalError
-from intermodal_serving.server import Server, listen
+from intermodal_serving.errors import ModelLoadError
 from intermodal_serving.settings import read_settings
-from intermodal_serving.tracebacks import user_traceback
+from intermodal_serving.supervisor import Supervisor, listen
 
 
 def main() -> int:
@@ -30,29 +28,13 @@ def main() -> int:
             level=settings.log_level,
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
-        server = Server(settings, listen(settings))
-        uvloop.run(server.run())
+        Supervisor(settings, listen(settings)).run()
+    except ModelLoadError as error:
+        sys.stdout.flush()
+        sys.stderr.write(error.message)  # a worker's last words, whole
+        return 1
     except IntermodalError as error:
-        _report(error)
-        code = 1
-    else:
-        code = 0
-        if server.pipeline.is_running:
-            _end_now(code)
-    return code
-
-
-def _report(error: IntermodalError) -> None:
-    sys.stdout.flush()
-    if error.__cause__ is not None:
-        sys.stderr.write(user_traceback(error.__cause__) + "\n")
-    sys.stderr.write(f"serve: error: {error}\n")
-    sys.stderr.flush()
-
-
-def _end_now(code: int) -> None:
-    """End although a thread is still inside the user's code, which nothing can interrupt."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+        sys.stdout.flush()
+        sys.stderr.write(f"serve: error: {error}\n")
+        return 1
+    return 0

@@ -8,6 +8,7 @@ formats carry finite numbers only: `NaN` and `Infinity` are not JSON, and are re
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from intermodal_serving.errors import (
     NotAcceptableError,
     UnsupportedMediaTypeError,
 )
+from intermodal_serving.messages import Body
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +53,7 @@ class ContentType:
     charset: str = "utf-8"
 
 
+@lru_cache(maxsize=256)
 def parse_content_type(header: str | None, default: str = JSON) -> ContentType:
     """What a `Content-Type` header says; none at all means `default`."""
     media_type, _, parameters = (header or default).partition(";")
@@ -62,7 +65,7 @@ def parse_content_type(header: str | None, default: str = JSON) -> ContentType:
     return ContentType(media_type.strip().lower() or default, charset)
 
 
-def decode_text(body: bytes | bytearray, charset: str) -> str:
+def decode_text(body: Body, charset: str) -> str:
     """A body as text.
 
     Raises:
@@ -70,7 +73,7 @@ def decode_text(body: bytes | bytearray, charset: str) -> str:
         BadRequestError: the bytes are not in that charset.
     """
     try:
-        return body.decode(charset)
+        return str(body, charset)
     except (UnicodeError, ValueError) as error:
         raise BadRequestError(f"the body is not {charset} text: {error}") from None
     except LookupError:
@@ -79,7 +82,7 @@ def decode_text(body: bytes | bytearray, charset: str) -> str:
         ) from None
 
 
-def decode(body: bytes | bytearray, content_type: ContentType) -> Any:
+def decode(body: Body, content_type: ContentType) -> Any:
     """The value of a body: an array where it is one, else plain lists, dicts, strings and numbers.
 
     Raises:
@@ -123,12 +126,12 @@ def as_numbers(value: Any, content_type: ContentType) -> Array:
         return value if value.dtype.isnative else value.astype(value.dtype.newbyteorder("="))
     with np.errstate(over="ignore"):
         single = value.astype(np.float32)
-    if not np.isfinite(single).all():
+    if not _is_finite(single):
         raise BadRequestError("the body holds a number that is too large for a 32-bit float")
     return single
 
 
-def decode_json(body: bytes | bytearray) -> Any:
+def decode_json(body: Body) -> Any:
     """One JSON document.
 
     Raises:
@@ -140,7 +143,7 @@ def decode_json(body: bytes | bytearray) -> Any:
         raise BadRequestError(f"the body is not JSON: {error}") from None
 
 
-def decode_json_lines(body: bytes | bytearray) -> list[Any]:
+def decode_json_lines(body: Body) -> list[Any]:
     """One JSON document a line; empty lines are skipped.
 
     Raises:
@@ -157,7 +160,7 @@ def decode_json_lines(body: bytes | bytearray) -> list[Any]:
     return values
 
 
-def decode_csv(body: bytes | bytearray) -> Array:
+def decode_csv(body: Body) -> Array:
     """Rows of numbers without a header line, as a float64 array of two dimensions.
 
     Raises:
@@ -175,12 +178,12 @@ def decode_csv(body: bytes | bytearray) -> Array:
             f"the body is not CSV of numbers: {str(error)[:300]}",
             hint="send rows of numbers without a header line, or " + _WRITE_OWN_INPUT,
         ) from None
-    if not np.isfinite(rows).all():
+    if not _is_finite(rows):
         raise BadRequestError("the CSV body holds NaN or Infinity")
     return rows
 
 
-def decode_npy(body: bytes | bytearray) -> Array:
+def decode_npy(body: Body) -> Array:
     """The array of an `.npy` file, viewed in the body without a copy; pickles are refused.
 
     Raises:
@@ -206,7 +209,8 @@ def decode_npy(body: bytes | bytearray) -> Array:
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
-def negotiate(accept: str | None, default: str) -> list[str]:
+@lru_cache(maxsize=256)
+def negotiate(accept: str | None, default: str) -> tuple[str, ...]:
     """The media types that a client accepts, the dearest first.
 
     No header and wildcards stand for `default`; a quality of 0 excludes.
@@ -218,10 +222,11 @@ def negotiate(accept: str | None, default: str) -> list[str]:
             wild = "*" in media_type or media_type == "any"
             weighted.append((quality, default if wild else media_type))
     weighted.sort(key=lambda pair: -pair[0])
-    return [media_type for _, media_type in weighted] or [default]
+    return tuple(media_type for _, media_type in weighted) or (default,)
 
 
-def choose_encoder(accepted: list[str]) -> str:
+@lru_cache(maxsize=256)
+def choose_encoder(accepted: tuple[str, ...]) -> str:
     """The first of the accepted media types that predictions can be encoded in.
 
     Raises:
@@ -250,12 +255,20 @@ def encode(prediction: Any, media_type: str) -> bytes:
 
 def to_plain(value: Any) -> Any:
     """A tensor, of torch or MXNet, as a numpy array; everything else as it is."""
-    if hasattr(value, "detach") and hasattr(value, "cpu"):
-        tensor = value.detach().cpu().resolve_conj().resolve_neg()
-        # numpy has no bfloat16 and no 8-bit floats.
-        return (tensor.float() if "float" in str(tensor.dtype) and tensor.element_size() < 4
-                else tensor).numpy()  # fmt: skip
+    if hasattr(value, "detach"):
+        try:
+            array = value.numpy()
+        except (TypeError, RuntimeError):  # on a GPU, with gradients, or of a type numpy lacks
+            array = _tensor_as_array(value)
+        return array.astype("float32") if array.dtype.char == "e" else array
     return value.asnumpy() if hasattr(value, "asnumpy") else value
+
+
+def _tensor_as_array(value: Any) -> Array:
+    tensor = value.detach().cpu().resolve_conj().resolve_neg()
+    # numpy has no bfloat16 and no 8-bit floats.
+    small = "float" in str(tensor.dtype) and tensor.element_size() < 4
+    return (tensor.float() if small else tensor).numpy()
 
 
 def _encode_json(value: Any) -> bytes:
@@ -296,6 +309,9 @@ _ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
     NPY: _encode_npy,
 }
 
+ENCODED = frozenset(_ENCODERS)
+"""Media types that need no check before they become a header."""
+
 
 def _array_or_value(value: Any) -> Any:
     """A regular nest of numbers as an array; anything else as it is."""
@@ -307,12 +323,23 @@ def _array_or_value(value: Any) -> Any:
         return value
     if array.dtype.kind not in _NUMERIC_KINDS:
         return value
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not _is_finite(array):
         raise BadRequestError("the body holds a number that is too large for a 64-bit float")
     return array
 
 
-def _npy_header(body: bytes | bytearray) -> "tuple[tuple[int, ...], bool, np.dtype[Any], int]":
+def _is_finite(array: Array) -> bool:
+    """Whether an array holds neither NaN nor Infinity."""
+    import numpy as np
+
+    # One pass in C that nearly always settles it; squares of large numbers may overflow.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(np.vdot(array, array)):
+            return True
+    return bool(np.isfinite(array).all())
+
+
+def _npy_header(body: Body) -> "tuple[tuple[int, ...], bool, np.dtype[Any], int]":
     import warnings
 
     from numpy.lib import format as npy

@@ -47,12 +47,14 @@ class Handler:
         function: the function itself.
         context: how it takes the context: `None`, `positional` or `keyword`.
         is_async: whether its result must be awaited.
+        is_batched: whether it says that it takes the arrays of many requests as one.
     """
 
     name: str
     function: Callable[..., Any]
     context: str | None = None
     is_async: bool = False
+    is_batched: bool = False
 
     def __call__(self, *arguments: Any, context: Any) -> Any:
         """Call the function; for an async one the result is awaitable."""
@@ -193,11 +195,12 @@ def _handler(name: str, function: Any, arguments: tuple[str, ...]) -> Handler:
     is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
     )
+    is_batched = bool(getattr(function, "batched", False))
     try:
-        signature = inspect.signature(function)
+        form = _context_form(name, inspect.signature(function), arguments)
     except ValueError:  # some functions written in C do not tell
-        return Handler(name, function, None, is_async)
-    return Handler(name, function, _context_form(name, signature, arguments), is_async)
+        form = None
+    return Handler(name, function, form, is_async, is_batched)
 
 
 def _context_form(

@@ -16,6 +16,7 @@ from typing import Any
 
 from intermodal_serving import codecs
 from intermodal_serving.errors import BadRequestError, ModelLoadError
+from intermodal_serving.messages import Body
 from intermodal_serving.settings import ALLOW_PICKLE, Settings
 
 logger = logging.getLogger("serve")
@@ -90,9 +91,7 @@ def is_torch_module(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def default_decoder(
-    model: Any, *, takes_values: bool
-) -> Callable[[bytes | bytearray, codecs.ContentType], Any]:
+def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs.ContentType], Any]:
     """What stands for `input_fn`: tensors where torch is in use, else arrays or plain values.
 
     Args:
@@ -107,7 +106,7 @@ def default_decoder(
 
     device, float_type = _device(model), _float_type(model)
 
-    def decode_tensor(body: bytes | bytearray, content_type: codecs.ContentType) -> Any:
+    def decode_tensor(body: Body, content_type: codecs.ContentType) -> Any:
         value = codecs.decode(body, content_type)
         if takes_values and not hasattr(value, "dtype"):
             return value

@@ -5,16 +5,14 @@ interpreter, so that pip adds what is missing there and never touches the enviro
 other instances may share.
 """
 
-import atexit
+import fcntl
 import importlib.metadata
 import logging
-import os
 import re
 import shutil
 import site
 import subprocess
 import sys
-import tempfile
 import venv
 from pathlib import Path
 
@@ -26,12 +24,12 @@ _PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:==\s*([A-Za-z0-9.!+_-]+)
 _LAST_LINES = 20
 
 
-def install_requirements(code_folder: Path, base_dir: Path) -> None:
+def install_requirements(code_folder: Path, layer: Path) -> None:
     """Install what `requirements.txt` names and this environment lacks, and make it importable.
 
     Args:
         code_folder: where `requirements.txt` is, if there is one.
-        base_dir: this container's own folder, which gets the layer if it can be written.
+        layer: the folder to install into; made by whichever worker comes first, used by all.
 
     Raises:
         ModelLoadError: pip failed; the message ends with its last lines.
@@ -39,18 +37,12 @@ def install_requirements(code_folder: Path, base_dir: Path) -> None:
     requirements = code_folder / "requirements.txt"
     if not requirements.is_file() or are_satisfied(requirements.read_text(errors="replace")):
         return
-    place = base_dir if os.access(base_dir, os.W_OK) else None
-    layer = Path(tempfile.mkdtemp(prefix="serve-layer-", dir=place))
-    atexit.register(shutil.rmtree, layer, ignore_errors=True)
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(layer)
-    packages = next(layer.glob("lib/python*/site-packages"))
-    below = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    (packages / "below.pth").write_text(
-        "".join(f"import site; site.addsitedir({path!r})\n" for path in below)
-    )
-    _run_pip(layer / "bin" / "python", requirements)
+    with layer.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not layer.is_dir():
+            _install(requirements, layer)
     before = list(sys.path)
-    site.addsitedir(str(packages))
+    site.addsitedir(str(_packages(layer)))
     added = [path for path in sys.path if path not in before]
     sys.path[:] = added + before
 
@@ -75,6 +67,22 @@ def _is_installed(requirement: str) -> bool:
     except importlib.metadata.PackageNotFoundError:
         return False
     return plain[2] is None or installed == plain[2]
+
+
+def _install(requirements: Path, layer: Path) -> None:
+    unfinished = layer.with_suffix(".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(unfinished)
+    below = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (_packages(unfinished) / "below.pth").write_text(
+        "".join(f"import site; site.addsitedir({path!r})\n" for path in below)
+    )
+    _run_pip(unfinished / "bin" / "python", requirements)
+    unfinished.rename(layer)
+
+
+def _packages(layer: Path) -> Path:
+    return next(layer.glob("lib/python*/site-packages"))
 
 
 def _run_pip(python: Path, requirements: Path) -> None:

@@ -1,38 +1,33 @@
-"""The listening socket, its connections and its end.
-
-uvicorn's httptools protocol speaks HTTP on uvloop; the life of the server is ours, because
-uvicorn's own shutdown drops requests that had been sent before SIGTERM but not been read yet.
-"""
+"""A worker's connections: how they are taken, watched over and brought to an end."""
 
 import asyncio
 import contextlib
-import ctypes
 import logging
-import signal
 import socket
-import struct
-import sys
-import time
+from collections.abc import Callable
 from email.utils import formatdate
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
-
-from intermodal_contract import env
-from intermodal_serving.app import App
-from intermodal_serving.errors import SettingError
-from intermodal_serving.pipeline import Pipeline
-from intermodal_serving.settings import Settings
+from intermodal_serving.connection import Connection
+from intermodal_serving.messages import Request
 
 logger = logging.getLogger("serve")
 
 BACKLOG = 2048
-KEEP_ALIVE_S = 75
+SCRATCH_BYTES = 256 * 1024
+KEEP_ALIVE_S = 75.0
 """Longer than a load balancer or a connection pool keeps an idle connection: it closes first."""
 
-ACCEPT_AFTER_TERM_S = 0.1
-"""Connections that reach the socket within this time after SIGTERM are still taken."""
+HEADERS_TIMEOUT_S = 20.0
+"""A request's headers are there by then, or its connection ends."""
+
+BODY_TIMEOUT_S = 60.0
+"""A body that stands still for that long ends its connection."""
+
+STALL_TIMEOUT_S = 60.0
+"""A client that takes no bytes for that long, although there are some, loses its connection."""
+
+SPARE_MEMORY_S = 10.0
+"""A connection that is idle for that long keeps no buffer."""
 
 SETTLE_S = 0.01
 """The loop's own acceptor has ended by then, and what it accepted has become connections."""
@@ -43,177 +38,127 @@ IDLE_AFTER_TERM_S = 0.25
 DRAIN_TIMEOUT_S = 25.0
 """Requests in flight have this time to end; the platform kills 30 s after SIGTERM."""
 
-_SO_ATTACH_FILTER = 26
-_BPF_RETURN = 0x06
-
-
-def listen(settings: Settings) -> socket.socket:
-    """The socket that the container serves on, not accepting yet.
-
-    Raises:
-        SettingError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=BACKLOG
-        )
-    except OSError as error:
-        raise SettingError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
-            hint=f"`{env.BIND_TO_HOST}` and `{env.BIND_TO_PORT}` choose another address",
-        ) from error
-    listener.setblocking(False)
-    return listener
-
 
 class Server:
-    """One process: HTTP server and model.
+    """The connections of one worker.
 
     Args:
-        settings: how to serve.
-        listener: where to serve, from `listen`.
+        listener: where clients connect; shared with other workers.
+        handle: answers a request, now or later.
+        max_body_bytes: the largest body that is taken.
+        tick: called every second.
     """
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        handle: Callable[[Request], None],
+        max_body_bytes: int,
+        tick: Callable[[], None],
+    ) -> None:
         self._listener = listener
-        self._connections = _Connections()
-        self.pipeline = Pipeline(settings)
-        self._app = App(settings, self.pipeline)
-        self._config = _uvicorn_config(self._app)
-
-    async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain.
-
-        Raises:
-            ModelLoadError: the model cannot be served.
-        """
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        # The loop closes the socket that it is given; the last connections are taken from ours.
-        shared = self._listener.dup()
-        accepting = await loop.create_server(self._connect, sock=shared, backlog=BACKLOG)
-        self._connections.tell_time(loop)
-        host, port = self._listener.getsockname()[:2]
-        logger.info("listening on %s:%d, loading the model", host, port)
-        await self._load_unless(stop)
-        await stop.wait()
-        await self._drain(accepting)
-
-    async def _load_unless(self, stop: asyncio.Event) -> None:
-        loading = asyncio.ensure_future(self.pipeline.load())
-        stopping = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if loading.done():
-            loading.result()
-
-    async def _drain(self, accepting: asyncio.Server) -> None:
-        logger.info("draining")
-        self._app.is_draining = True
-        ends_at = time.monotonic() + DRAIN_TIMEOUT_S
-        await asyncio.sleep(ACCEPT_AFTER_TERM_S)
-        accepting.close()
-        await asyncio.sleep(SETTLE_S)
-        await self._take_the_last()
-        await self._connections.wait_until_none(IDLE_AFTER_TERM_S)
-        for connection in list(self._connections.connections):
-            connection.shutdown()
-        if not await self._connections.wait_until_none(ends_at - time.monotonic()):
-            left = len(self._connections.connections)
-            logger.warning("%d requests did not end within %g s", left, DRAIN_TIMEOUT_S)
-        logger.info("drained")
-
-    async def _take_the_last(self) -> None:
-        """Accept what the kernel has connected already, and refuse all that comes later."""
-        loop = asyncio.get_running_loop()
-        _drop_new_connections(self._listener)
-        taken = []
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                taken.append(self._listener.accept()[0])
-        self._listener.close()
-        for connected in taken:
-            await loop.connect_accepted_socket(self._connect, connected)
-
-    def _connect(self) -> "_Connection":
-        return _Connection(self._config, self._connections, {})
-
-
-def _uvicorn_config(app: App) -> uvicorn.Config:
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    config = uvicorn.Config(
-        app,
-        http=_Connection,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        workers=1,
-        timeout_keep_alive=KEEP_ALIVE_S,
-    )
-    config.load()
-    return config
-
-
-def _drop_new_connections(listener: socket.socket) -> None:
-    """Let the kernel ignore whoever now asks to connect.
-
-    Closing a listening socket resets every connection that it holds ready, also those that became
-    ready a microsecond ago. A filter that drops all packets to the listener (man 7 socket,
-    SO_ATTACH_FILTER) ends that race: a client asks again a second later, and is refused then.
-    """
-    if sys.platform != "linux":
-        return
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
-    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
-    with contextlib.suppress(OSError):  # not every sandbox has filters; the race is then short
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-
-
-class _Connections(ServerState):
-    """The open connections, what they all say, and when the last one is gone."""
-
-    def __init__(self) -> None:
-        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._tick = tick
+        self._acceptor: asyncio.Server | None = None
+        self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
+        self.time = self._loop.time
+        self.handle = handle
+        self.max_body_bytes = max_body_bytes
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.date_header = ""
+        self.is_draining = False
 
-    def tell_time(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep the `Date` header of all responses, from now on every second."""
-        self.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        loop.call_later(1.0, self.tell_time, loop)
+    async def start(self) -> None:
+        """Take connections from now on."""
+        self._watch()
+        # The loop closes the socket that it is given; the last connections are taken from ours.
+        self._acceptor = await self._loop.create_server(
+            lambda: Connection(self), sock=self._listener.dup(), backlog=BACKLOG
+        )
 
-    def one_is_gone(self) -> None:
-        """Wake who waits for the last connection."""
-        if not self.connections:
+    def opened(self, connection: Connection) -> None:
+        """A connection is there."""
+        self._connections.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+        if not self._connections:
             self._none_left.set()
 
-    async def wait_until_none(self, timeout_s: float) -> bool:
-        """Whether all connections were gone within a time."""
+    async def drain(self) -> None:
+        """Take no more connections, answer what was sent, close.
+
+        The kernel must have been told before to ignore whoever newly asks to connect.
+        """
+        ends_at = self.time() + DRAIN_TIMEOUT_S
+        self.is_draining = True
+        if self._acceptor is not None:
+            self._acceptor.close()
+        await asyncio.sleep(SETTLE_S)
+        await self._take_the_last()
+        await self._wait_until_none(IDLE_AFTER_TERM_S)
+        await self._end_all(ends_at)
+
+    async def retire(self) -> None:
+        """Leave new connections to the other workers, answer what was sent, close."""
+        ends_at = self.time() + DRAIN_TIMEOUT_S
+        self.is_draining = True
+        if self._acceptor is not None:
+            self._acceptor.close()
+        # A client that uses its connection learns with the next answer that it ends.
+        await self._wait_until_none(2 * IDLE_AFTER_TERM_S)
+        await self._end_all(ends_at)
+
+    async def _end_all(self, ends_at: float) -> None:
+        while self._connections and self.time() < ends_at:
+            for connection in list(self._connections):
+                if connection.is_idle:
+                    connection.close()
+            await self._wait_until_none(min(0.05, max(0.0, ends_at - self.time())))
+        if self._connections:
+            logger.warning(
+                "%d requests did not end within %g s", len(self._connections), DRAIN_TIMEOUT_S
+            )
+        for connection in list(self._connections):
+            connection.abort()
+
+    async def _take_the_last(self) -> None:
+        """Accept what the kernel has connected already."""
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                break
+            client.setblocking(False)
+            with contextlib.suppress(OSError):  # gone meanwhile
+                await self._loop.connect_accepted_socket(lambda: Connection(self), client)
+
+    async def _wait_until_none(self, timeout_s: float) -> None:
         self._none_left.clear()
-        self.one_is_gone()
-        try:
-            await asyncio.wait_for(self._none_left.wait(), timeout_s)
-        except TimeoutError:
-            return False
-        return True
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._none_left.wait(), timeout_s)
+
+    def _watch(self) -> None:
+        """Every second: the date, and connections whose time is over."""
+        self.date_header = f"date: {formatdate(usegmt=True)}\r\n"
+        now = self.time()
+        for connection in list(self._connections):
+            _judge(connection, now)
+        self._tick()
+        self._loop.call_later(1.0, self._watch)
 
 
-class _Connection(HttpToolsProtocol):
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type; uvicorn narrows
-        """Whether to stay: a client that only ended its side still waits for its answer."""
-        last = self.cycle
-        if last is None or last.response_complete or last.more_body:
-            return False
-        last.keep_alive = False
-        return True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if isinstance(self.server_state, _Connections):
-            self.server_state.one_is_gone()
+def _judge(connection: Connection, now: float) -> None:
+    if connection.stalled_at is not None and now - connection.stalled_at > STALL_TIMEOUT_S:
+        connection.abort()
+        return
+    quiet_s = now - connection.changed_at
+    if connection.is_receiving:
+        connection.check_pace(now, HEADERS_TIMEOUT_S, BODY_TIMEOUT_S)
+    elif connection.active is None and quiet_s > KEEP_ALIVE_S:
+        connection.close()
+    elif connection.active is None and quiet_s > SPARE_MEMORY_S:
+        connection.give_back_memory()

@@ -18,12 +18,19 @@ from intermodal_contract.training_files import ML_ROOT
 from intermodal_serving.errors import SettingError
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 MAX_REQUEST_SIZE = "SAGEMAKER_MAX_REQUEST_SIZE"
 MAX_PAYLOAD_IN_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 ALLOW_PICKLE = "SAGEMAKER_ALLOW_PICKLE"
+TIMEOUT = env.MODEL_SERVER_TIMEOUT
 NUM_CPUS = "SAGEMAKER_NUM_CPUS"
-PREDICT_THREADS = "INTERMODAL_PREDICT_THREADS"
+MAX_BATCH_SIZE = "MAX_BATCH_SIZE"
+MAX_BATCH_DELAY_MS = "MAX_BATCH_DELAY_MS"
+BATCH_LATENCY_MS = "INTERMODAL_BATCH_LATENCY_MS"
+ACCESS_LOG = "INTERMODAL_ACCESS_LOG"
+SLOW_REQUEST_MS = "INTERMODAL_SLOW_REQUEST_MS"
+EVICT_MODELS = "INTERMODAL_EVICT_MODELS"
 
 MIB = 2**20
 UNLIMITED_PAYLOAD_BYTES = 2**30
@@ -52,9 +59,22 @@ class Settings:
         allow_pickle: load models whose loading runs code (`SAGEMAKER_ALLOW_PICKLE`).
         default_accept: the response's content type when the client names none
             (`SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT`).
-        predict_threads: how many predictions run at once; models are not assumed to be
-            thread-safe (`INTERMODAL_PREDICT_THREADS`).
         cpus: cores that this container may use (`SAGEMAKER_NUM_CPUS`, else what the kernel grants).
+        workers: processes that serve; None: one a GPU, else one a core, as many as memory takes
+            (`SAGEMAKER_MODEL_SERVER_WORKERS`).
+        multi_model: serve the models that are asked for by `/models` (`SAGEMAKER_MULTI_MODEL`).
+        evict_models: throw the least recently used model out where memory is short, instead of
+            answering 507 (`INTERMODAL_EVICT_MODELS`).
+        max_batch_size: most requests that the model gets at once (`MAX_BATCH_SIZE`).
+        max_batch_delay_s: how long a request waits for others; 0: only what waits already is put
+            together (`MAX_BATCH_DELAY_MS`).
+        batch_latency_s: longest that a batch should take; its size is found accordingly. None: no
+            such goal (`INTERMODAL_BATCH_LATENCY_MS`).
+        access_log: whether each request gets a line in the log (`INTERMODAL_ACCESS_LOG`).
+        slow_request_s: a request that takes longer gets a line that says where its time went; None:
+            none does (`INTERMODAL_SLOW_REQUEST_MS`).
+        gpu_id: the GPU of this worker, among those that it sees; None without one.
+        threads: for the numeric libraries of this worker.
     """
 
     base_dir: Path = ML_ROOT
@@ -68,8 +88,17 @@ class Settings:
     max_request_bytes: int = MAX_PAYLOAD_BYTES
     allow_pickle: bool = False
     default_accept: str = "application/json"
-    predict_threads: int = 1
     cpus: int = 1
+    workers: int | None = None
+    multi_model: bool = False
+    evict_models: bool = False
+    max_batch_size: int = 1
+    max_batch_delay_s: float = 0.0
+    batch_latency_s: float | None = None
+    access_log: bool = False
+    slow_request_s: float | None = None
+    gpu_id: int | None = None
+    threads: int = 1
 
     @property
     def model_dir(self) -> Path:
@@ -84,7 +113,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         SettingError: names the variable whose value cannot be used.
     """
 
-    def read(name: str, parse: Callable[[str], T], default: T) -> T:
+    def read(name: str, parse: Callable[[str], T], default: D) -> T | D:
         text = environment.get(name, "").strip()
         if not text:
             return default
@@ -106,8 +135,15 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_request_bytes=read(MAX_REQUEST_SIZE, _positive, payload_limit),
         allow_pickle=read(ALLOW_PICKLE, _boolean, False),
         default_accept=read(env.DEFAULT_INVOCATIONS_ACCEPT, str.lower, "application/json"),
-        predict_threads=read(PREDICT_THREADS, _positive, 1),
         cpus=read(NUM_CPUS, _positive, available_cpus()),
+        workers=read(env.MODEL_SERVER_WORKERS, _positive, None),
+        multi_model=read(env.MULTI_MODEL, _boolean, False),
+        evict_models=read(EVICT_MODELS, _boolean, False),
+        max_batch_size=read(MAX_BATCH_SIZE, _positive, 1),
+        max_batch_delay_s=read(MAX_BATCH_DELAY_MS, _milliseconds, 0.0),
+        batch_latency_s=read(BATCH_LATENCY_MS, _positive_milliseconds, None),
+        access_log=read(ACCESS_LOG, _boolean, False),
+        slow_request_s=read(SLOW_REQUEST_MS, _positive_milliseconds, None),
     )
 
 
@@ -176,6 +212,24 @@ def _seconds(text: str) -> float:
     if not (math.isfinite(number) and number > 0):
         raise ValueError("it must be a number of seconds above 0")
     return number
+
+
+def _milliseconds(text: str) -> float:
+    """Seconds, from milliseconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError("it must be a number of milliseconds") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError("it must be a number of milliseconds, 0 or more")
+    return number / 1000
+
+
+def _positive_milliseconds(text: str) -> float:
+    seconds = _milliseconds(text)
+    if not seconds:
+        raise ValueError("it must be a number of milliseconds above 0")
+    return seconds
 
 
 def _payload_limit(text: str) -> int:

@@ -14,6 +14,7 @@ from tests.helpers.engine import RunningEngine, running_engine
 from tests.helpers.script_mode import (
     BUCKET,
     ECHO,
+    TRAINING_IMAGE,
     create_configuration,
     create_endpoint,
     input_channel,
@@ -117,6 +118,86 @@ def test_an_unknown_image_is_refused_with_advice(clients: dict[str, Any]) -> Non
         message = str(error)
     assert "example/own-image:7" in message
     assert "docker" in message
+
+
+def with_entry_point(*words: str) -> dict[str, Any]:
+    return {
+        "TrainingImage": TRAINING_IMAGE,
+        "TrainingInputMode": "File",
+        "ContainerEntrypoint": list(words),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "culprit"),
+    [
+        (
+            "no-program",
+            {"AlgorithmSpecification": with_entry_point("/no/such/program")},
+            "cannot execute `/no/such/program`: No such file or directory",
+        ),
+        (
+            "no-executable",
+            {"AlgorithmSpecification": with_entry_point("/etc/passwd")},
+            "cannot execute `/etc/passwd`: Permission denied",
+        ),
+        ("bad-path", {"Environment": {"PATH": "/nowhere"}}, "which sets it to `/nowhere`"),
+    ],
+)
+def test_a_program_that_cannot_be_executed_is_the_requests_fault(
+    clients: dict[str, Any], name: str, changes: dict[str, Any], culprit: str
+) -> None:
+    reason = failed(clients, name, NOTHING, **changes)
+    assert reason.startswith("AlgorithmError: CannotStartContainerError: cannot execute `")
+    assert culprit in reason
+    assert "\nhint: " in reason
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/etc", "cannot start with the following reserved path: ["),
+        ("/usr/../proc/x/", "cannot start with the following reserved path: ["),
+        ("/opt/ml/input/data", "cannot start with the following reserved path: ["),
+        ("/opt/ml", "cannot be or hold /opt/ml/code"),
+        ("/opt/ml/model", "cannot be or hold /opt/ml/model"),
+        ("/", "cannot be or hold /opt/ml/code"),
+        ("checkpoints", "must be an absolute path"),
+    ],
+)
+def test_a_checkpoint_folder_that_would_hide_what_the_job_needs_is_refused(
+    clients: dict[str, Any], path: str, words: str
+) -> None:
+    checkpoints = {"S3Uri": f"s3://{BUCKET}/checkpoints", "LocalPath": path}
+    message = refused(clients, "bad-folder", CheckpointConfig=checkpoints)
+    assert message.startswith('"LocalPath" of "CheckpointConfig" ')
+    assert words in message
+
+
+def test_a_checkpoint_folder_that_hides_the_engines_home_is_told(
+    clients: dict[str, Any], engine: RunningEngine
+) -> None:
+    path = str(engine.home.parent)
+    checkpoints = {"S3Uri": f"s3://{BUCKET}/checkpoints", "LocalPath": path}
+    reason = failed(clients, "hides-home", NOTHING, CheckpointConfig=checkpoints)
+    assert reason.startswith(f"ClientError: `{path}` cannot be mounted: it would hide `")
+
+
+def test_a_nul_character_is_told_with_what_has_it(clients: dict[str, Any]) -> None:
+    reason = failed(clients, "nul", NOTHING, HyperParameters={"x": "a\0b"})
+    assert reason.startswith("AlgorithmError: the hyperparameter 'x' has a NUL character")
+    assert "variable GREETING has a NUL character" in refused(
+        clients, "nul-variable", Environment={"GREETING": "a\0b"}
+    )
+    assert "container argument 'a\\x00b' has a NUL character" in refused(
+        clients, "nul-argument", AlgorithmSpecification=with_entry_point("echo", "a\0b")
+    )
+
+
+def test_a_reason_does_nothing_to_the_terminal_that_shows_it(clients: dict[str, Any]) -> None:
+    script = "raise ValueError('\\x1b[31mred\\x1b[0m\\t\\x1b]0;title\\x07\\x07end')\n"
+    reason = failed(clients, "colours", script)
+    assert reason.startswith("AlgorithmError: ValueError: red\t\\x07end\n")
 
 
 def test_a_script_that_dies_by_a_signal_is_told_with_the_signals_name(

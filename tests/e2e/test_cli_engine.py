@@ -1,8 +1,10 @@
 """The command line starts, shows and stops real engines; real clients talk to them."""
 
+import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from intermodal import LocalSession
-from tests.helpers.engine import CLI, RunningEngine, running_engine
+from intermodal import LocalSession, get_execution_role
+from intermodal_engine.settings import DEFAULT_PORT
+from tests.helpers.engine import CLI, RunningEngine, running_engine, scrubbed
 
 pytestmark = pytest.mark.e2e
 
@@ -70,6 +73,27 @@ def test_a_busy_port_is_named_with_a_way_out(engine: RunningEngine, tmp_path: Pa
             assert done.returncode == 1
             assert f"port {port} is in use" in done.stderr
             assert "hint: choose another port with `--port N`" in done.stderr
+
+
+def test_a_session_gets_its_engine_whoever_has_the_usual_port(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with scrubbed(), contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # in use already: all the better
+            stack.enter_context(socket.create_server(("127.0.0.1", DEFAULT_PORT)))
+        session = LocalSession(home)
+        stack.callback(subprocess.run, [*CLI, "down", f"--home={home}"], check=True)
+        assert session.engine.endpoint_url != f"http://127.0.0.1:{DEFAULT_PORT}"
+        assert get_execution_role(session).startswith("arn:aws:iam::123456789012:role/")
+        assert LocalSession(home).engine == session.engine
+
+
+def test_a_port_other_than_the_usual_one_is_explained(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, running_engine("--driver=fake") as engine:
+        engine.stop()
+        port = other.getsockname()[1]
+        (engine.home / "engine.port").write_text(f"{port}\n")
+        done = engine.cli("up", "--detach", "--driver=fake")
+    assert f"port {port} is in use by another program, so the engine took" in done.stderr
 
 
 def test_settings_given_to_a_running_engine_are_said_to_wait(engine: RunningEngine) -> None:
@@ -139,6 +163,36 @@ def test_the_key_pair_stays_the_same_over_restarts(engine: RunningEngine) -> Non
     engine.stop()
     engine.start()
     assert engine.environment["AWS_ACCESS_KEY_ID"] == before
+
+
+def test_an_engine_whose_home_is_removed_ends_and_lets_the_next_have_its_port() -> None:
+    with running_engine("--driver=fake") as engine:
+        before, port = engine.pid, engine.port
+        shutil.rmtree(engine.home)
+        engine.start()
+        assert (engine.port, engine.pid) != (port, before)
+        assert engine.port == port
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{before}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        engine.client("s3").create_bucket(Bucket="demo")
+        engine.kill()
+        engine.start()
+        buckets = engine.client("s3").list_buckets()["Buckets"]
+        assert [bucket["Name"] for bucket in buckets] == ["demo"]
+
+
+def test_an_engine_says_why_it_ends_with_its_home(tmp_path: Path) -> None:
+    command = [*CLI, "up", "--port=0", "--driver=fake", f"--home={tmp_path / 'home'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        assert up.stdout.readline().startswith("http://127.0.0.1:")
+        (tmp_path / "home").rename(tmp_path / "elsewhere")
+        assert up.wait(10) == 1
+        assert up.stderr is not None
+        assert f"`{tmp_path / 'home'}` of the running engine was moved; ending" in up.stderr.read()
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_hung_engine_is_unavailable(engine: RunningEngine) -> None:

@@ -8,14 +8,18 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from intermodal_engine.drivers.network import firewall
+from intermodal_engine.drivers.network.choice import prune_networks
+from intermodal_engine.drivers.network.firewall import Firewall
 from intermodal_engine.drivers.network.links import Links, NetworkNamespace, links
 from intermodal_engine.drivers.network.netlink import NETFILTER, Netlink
-from intermodal_engine.drivers.network.private import PrivateNetworks
+from intermodal_engine.drivers.network.private import GATEWAY, PrivateNetworks
+from intermodal_engine.drivers.records import InstanceFolder
 from intermodal_engine.drivers.supervision.surroundings import Kernel
 from tests.helpers.driver_stages import (
     ENGINE_PORT,
@@ -94,6 +98,18 @@ def own_links(stage: ProcessStage) -> dict[int, str]:
     networks = stage.process.networks
     assert isinstance(networks, PrivateNetworks)
     return links(networks.link_prefix)
+
+
+def chains() -> set[str]:
+    with Netlink(NETFILTER) as netlink:
+        return {one.name for one in firewall.chains(netlink) if one.table == firewall.TABLE}
+
+
+def own_chains(stage: ProcessStage) -> set[str]:
+    networks = stage.process.networks
+    assert isinstance(networks, PrivateNetworks)
+    engine_id = networks.link_prefix.removeprefix(firewall.LINK_PREFIX)
+    return {name for name in chains() if name.endswith(f"-{engine_id}")}
 
 
 def tables() -> set[str]:
@@ -282,6 +298,36 @@ def test_an_engine_that_comes_back_removes_what_a_killed_one_left(
     stage.restart()
     assert stage.driver.adopt(spec, stage.ends) is not None
     stage.ends.wait_for(spec.instance_id)
+
+
+def test_what_a_killed_engine_left_goes_without_another_engine(
+    stage: ProcessStage, tmp_path: Path
+) -> None:
+    killed, living = stage.spec(1, Behaviour(runs_for_s=None)), stage.spec(2, Behaviour())
+    stage.driver.start(stage.driver.plan(killed), stage.ends)
+    stage.wait_until_ready(killed)
+    stage.process.close()
+    folder = stage.driver_folder
+    prune_networks(folder)
+    assert own_links(stage)
+    assert own_chains(stage)
+    kill_supervisor(killed.folder)
+    wait_for(lambda: not InstanceFolder(killed.folder).is_alive())
+    prune_networks(folder)
+    assert not own_links(stage)
+    assert not own_chains(stage)
+    prune_networks(tmp_path / "nobody's")
+    stage.restart()
+    assert stage.run(living).exit_code == 0
+
+
+def test_the_chains_of_an_engine_whose_home_is_gone_go_with_anothers(
+    stage: ProcessStage,
+) -> None:
+    Firewall("0000ff", IPv4Network("198.18.0.0/15"), GATEWAY, ENGINE_PORT).open()
+    assert "engine-0000ff" in chains()
+    assert stage.run(stage.spec(1, Behaviour())).exit_code == 0
+    wait_for(lambda: "engine-0000ff" not in chains())
 
 
 def test_a_running_instance_keeps_its_network_over_a_restart(stage: ProcessStage) -> None:

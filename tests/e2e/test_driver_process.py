@@ -106,6 +106,21 @@ def test_without_supervisor_and_init_the_driver_still_ends_the_rest(stage: Proce
     assert processes_of(spec) == []
 
 
+def test_an_instance_whose_folder_is_removed_ends_by_itself(stage: ProcessStage) -> None:
+    spec = stage.python(
+        1,
+        "import time\n"
+        "print('ready', flush=True)\n"
+        "while True: print('line', flush=True); time.sleep(0.1)",
+    )
+    stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    marker = json.loads((spec.folder / "plan.json").read_text())["marker"]
+    shutil.rmtree(spec.folder)
+    stage.ends.wait_for(spec.instance_id)
+    assert processes_with(marker) == []
+
+
 def test_what_the_program_leaves_in_the_background_ends_with_it(stage: ProcessStage) -> None:
     spec = stage.python(
         1,

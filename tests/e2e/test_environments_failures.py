@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.helpers.engine import RunningEngine, running_engine
-from tests.helpers.script_mode import BUCKET, ended_job, job_request, log_lines
+from tests.helpers.script_mode import BUCKET, ended_job, job_request, log_lines, run_job
 
 pytestmark = pytest.mark.e2e
 
@@ -34,17 +34,34 @@ def engine(monkeypatch: pytest.MonkeyPatch, listener: socket.socket) -> Iterator
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", url)
-    with running_engine() as engine:
+    with running_engine("--max-instances=20") as engine:
         yield engine
 
 
-def create_job(engine: RunningEngine) -> Any:
+def create_job(engine: RunningEngine, *names: str) -> Any:
     s3, sagemaker = engine.client("s3"), engine.client("sagemaker")
     s3.create_bucket(Bucket=BUCKET)
     image = {"TrainingImage": IMAGE, "TrainingInputMode": "File"}
-    request = job_request("waiting", "print('ran')\n", s3, AlgorithmSpecification=image)
-    sagemaker.create_training_job(**request)
+    for name in names:
+        request = job_request(name, "print('ran')\n", s3, AlgorithmSpecification=image)
+        sagemaker.create_training_job(**request)
     return sagemaker
+
+
+def test_jobs_that_wait_for_an_environment_are_stopped_at_once_and_keep_nobody_waiting(
+    engine: RunningEngine, listener: socket.socket
+) -> None:
+    names = [f"waiting-{number}" for number in range(10)]
+    sagemaker = create_job(engine, *names)
+    connection, _ = listener.accept()
+    with connection:
+        quick = job_request("quick", "print('ran')\n", engine.client("s3"))
+        assert run_job(sagemaker, quick)["TrainingJobStatus"] == "Completed"
+        for name in names:
+            sagemaker.stop_training_job(TrainingJobName=name)
+        began = time.monotonic()
+        assert {ended_job(sagemaker, name)["TrainingJobStatus"] for name in names} == {"Stopped"}
+        assert time.monotonic() - began < 10
 
 
 def test_an_engine_ends_at_once_though_it_makes_an_environment_and_the_next_one_goes_on(
@@ -52,7 +69,7 @@ def test_an_engine_ends_at_once_though_it_makes_an_environment_and_the_next_one_
     listener: socket.socket,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sagemaker = create_job(engine)
+    sagemaker = create_job(engine, "waiting")
     connection, _ = listener.accept()
     with connection:
         job = sagemaker.describe_training_job(TrainingJobName="waiting")

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from intermodal_engine.router.router import Backend, Health, Router
+from intermodal_engine.services import sagemaker_runtime
 from intermodal_engine.services.sagemaker_runtime import BODY_LIMIT_BYTES, OPERATIONS
 from intermodal_engine.settings import Settings
 from tests.helpers.engine import scrubbed
@@ -87,8 +88,6 @@ def test_headers_go_both_ways(stage: Stage) -> None:
         Accept="application/json",
         CustomAttributes="there",
         InferenceId="id-1",
-        TargetModel="a.tar.gz",
-        SessionId="NEW_SESSION",
     )
     assert answer["Body"].read() == b"[1]"
     assert answer["ContentType"] == "application/json"
@@ -100,9 +99,36 @@ def test_headers_go_both_ways(stage: Stage) -> None:
     assert headers["accept"] == "application/json"
     assert headers["x-amzn-sagemaker-custom-attributes"] == "there"
     assert headers["x-amzn-sagemaker-inference-id"] == "id-1"
-    assert headers["x-amzn-sagemaker-target-model"] == "a.tar.gz"
-    assert headers["x-amzn-sagemaker-session-id"] == "NEW_SESSION"
     assert "authorization" not in headers
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"),
+    [
+        ("TargetModel", "a.tar.gz", "Endpoint web is not a multi-model endpoint"),
+        ("InferenceComponentName", "part", "Inference Component Name header is not allowed"),
+        ("TargetContainerHostname", "second", "Endpoint web has one container"),
+        ("EnableExplanations", "`true`", "Endpoint web has no explainer"),
+        ("SessionId", "NEW_SESSION", "Endpoint web keeps no sessions"),
+        ("PrefixAwareId", "a", "Endpoint web does not route by prefix"),
+    ],
+)
+def test_what_is_not_served_is_refused_by_name_and_reaches_no_instance(
+    stage: Stage, member: str, value: str, words: str
+) -> None:
+    with pytest.raises(ClientError, match=words) as caught:
+        stage.client().invoke_endpoint(EndpointName="web", Body=b"x", **{member: value})
+    assert code_of(caught) == ("ValidationError", 400)
+    assert f"`{member}`" in str(caught.value)
+    assert stage.seen == []
+
+
+def test_every_member_of_a_request_is_heeded_or_refused(stage: Stage) -> None:
+    members = (
+        stage.client().meta.service_model.operation_model("InvokeEndpoint").input_shape.members
+    )
+    heeded = {"EndpointName", "Body", "TargetVariant", *sagemaker_runtime.REQUEST_HEADERS}
+    assert set(members) == heeded | set(sagemaker_runtime.NOT_SERVED)
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 300_000, 5 << 20, BODY_LIMIT_BYTES])

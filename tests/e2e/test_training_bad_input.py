@@ -10,7 +10,6 @@ from botocore.exceptions import ClientError
 
 from tests.helpers.script_mode import (
     BUCKET,
-    TRAINING_IMAGE,
     job_request,
     log_lines,
     run_job,
@@ -120,27 +119,6 @@ def test_a_name_in_a_manifest_that_leaves_its_channel_is_named(clients: dict[str
     assert reason.startswith("ClientError: ")
     assert "`inside/../outside.csv` leads out of its channel" in reason
     assert "lists/leaves.manifest" in reason
-
-
-@pytest.mark.parametrize(
-    ("name", "entry", "cause"),
-    [
-        ("no-program", "/no/such/program", "No such file or directory"),
-        ("no-right", "/etc/passwd", "Permission denied"),
-    ],
-)
-def test_an_entry_point_that_cannot_be_executed_is_the_requests_fault(
-    clients: dict[str, Any], name: str, entry: str, cause: str
-) -> None:
-    algorithm = {
-        "TrainingImage": TRAINING_IMAGE,
-        "TrainingInputMode": "File",
-        "ContainerEntrypoint": [entry],
-    }
-    source = {"train.py": NEVER_RUN}
-    reason = failed(clients, name, source, AlgorithmSpecification=algorithm)
-    assert reason.startswith(f"ClientError: cannot execute `{entry}`: {cause}")
-    assert "hint: " in reason
 
 
 def test_a_bucket_for_the_output_that_does_not_exist_is_named(clients: dict[str, Any]) -> None:

@@ -170,6 +170,10 @@ class ProcessStage:
         self.process = self._make()
         self.driver: Driver = self.process
 
+    @property
+    def driver_folder(self) -> Path:
+        return self._root / "driver"
+
     def spec(self, number: int, behaviour: Behaviour) -> InstanceSpec:
         return self.python(number, program_of(behaviour))
 
@@ -231,7 +235,7 @@ class ProcessStage:
             is_ready=lambda: self._is_prepared,
         )
         return ProcessDriver(
-            self._root / "driver", self.isolation, self.engine_port, lambda _: environment
+            self.driver_folder, self.isolation, self.engine_port, lambda _: environment
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from intermodal_engine.app import assemble
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.fake import FakeDriver
+from intermodal_engine.lifecycle.instances import Spawn
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health, Router
 from intermodal_engine.services.call import Backends, Call, Parameters
@@ -75,6 +76,7 @@ def make_world(
     clock: FakeClock | None = None,
     settings: Settings | None = None,
     can_mount: bool = True,
+    spawn: Spawn = lambda work: work(),
 ) -> World:
     """An engine's parts over a home, recovered as at a start."""
     clock = clock or FakeClock()
@@ -83,7 +85,12 @@ def make_world(
     driver = FakeDriver(clock.now, wait=clock.advance, can_mount=can_mount)
     router = TestRouter()
     parts = assemble(
-        settings, clock=clock, driver=driver, access=access, make_router=lambda _: router
+        settings,
+        clock=clock,
+        driver=driver,
+        access=access,
+        make_router=lambda _: router,
+        spawn=spawn,
     )
     parts.recover()
     return World(parts.backends, clock, driver, parts.queue, router)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from typing import Any
 
 import uvloop
@@ -70,8 +71,11 @@ class Stage:
                 lambda: self.router.health(backend_id) is health, PATIENCE_S
             ), f"{backend_id} is {self.router.health(backend_id)}"
 
+    def begin(self, work: Any) -> Future[Any]:
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def run(self, work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_S)
+        return self.begin(work).result(PATIENCE_S)
 
     def invoke(self, body: Any = b"x", endpoint: str = "digits", **more: Any) -> InvocationResult:
         async def call() -> InvocationResult:

@@ -65,6 +65,7 @@ class Serving:
                 "SAGEMAKER_BASE_DIR": str(base),
                 "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
                 "SAGEMAKER_BIND_TO_PORT": "0",
+                "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
                 **environment,
             },
             stdout=subprocess.PIPE,

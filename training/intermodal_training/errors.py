@@ -2,6 +2,7 @@
 
 IntermodalError
 └── TrainError
+    ├── HyperparameterError     a hyperparameter that no script can be given
     ├── SourceError             the submitted source cannot be had
     ├── EntryPointError         the source does not hold what shall run
     ├── RequirementsError       pip could not install what the source asks for
@@ -20,6 +21,10 @@ class TrainError(IntermodalError):
     """The script did not start. `exit_code` is what `train` then ends with."""
 
     exit_code = 1
+
+
+class HyperparameterError(TrainError):
+    """A hyperparameter that no script can be given."""
 
 
 class SourceError(TrainError):

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from intermodal_training.errors import HyperparameterError
+
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
 REGION = "sagemaker_region"
@@ -46,7 +48,19 @@ class Hyperparameters:
 
 
 def decode(sent: Mapping[str, str]) -> Hyperparameters:
-    """Decodes each value as JSON where it is JSON, keeps it as it is where not, and sorts them."""
+    """Decodes each value as JSON where it is JSON, keeps it as it is where not, and sorts them.
+
+    Raises:
+        HyperparameterError: a script cannot be given one.
+    """
+    for name, text in sent.items():
+        # JSON may spell it out: the script's arguments and variables have the decoded value.
+        if "\0" in name or "\0" in f"{_text(_value(text))}":
+            raise HyperparameterError(
+                f"the hyperparameter {name!r} has a NUL character (\\x00) in it, which neither an "
+                "argument nor an environment variable can hold",
+                hint="encode the value, for example as base64, or put it into a channel",
+            )
     values = {name: _value(text) for name, text in sent.items()}
     framework = {
         name: value

@@ -6,6 +6,7 @@ import signal
 
 from intermodal_engine.cli.main import EXIT_OK, UnavailableError, settings_of
 from intermodal_engine.cli.output import print_note
+from intermodal_engine.cli.prune import tidy_networks
 from intermodal_engine.home import read_state, wait_until_free
 
 # The engine gives requests under way 10 s; the rest is for its own tidying up.
@@ -18,6 +19,7 @@ def down(options: argparse.Namespace) -> int:
     state = read_state(settings)
     if state is None:
         print_note(f"no engine runs on `{settings.home}`")
+        tidy_networks(settings)  # one that was killed could not
         return EXIT_OK
     os.kill(state.pid, signal.SIGTERM)
     if not wait_until_free(settings.home, _STOP_TIMEOUT_S):

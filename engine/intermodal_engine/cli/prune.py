@@ -7,8 +7,10 @@ import time
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
+from intermodal_engine.drivers.network.choice import prune_networks
 from intermodal_engine.lifecycle.prune import Pruned
 from intermodal_engine.lifecycle.prune import prune as free
+from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.records import Records
 
@@ -27,6 +29,8 @@ def prune(options: argparse.Namespace) -> int:
             dry_run=options.dry_run,
         )
         database.close()
+    if not options.dry_run:
+        tidy_networks(settings)
     pruned.sort(key=lambda one: (one.what, one.path))
     if options.json:
         rows = [{"what": p.what, "path": str(p.path), "size_bytes": p.size_bytes} for p in pruned]
@@ -38,6 +42,14 @@ def prune(options: argparse.Namespace) -> int:
     verb = "would be freed" if options.dry_run else "freed"
     print_note(f"{total} {verb}, in {len(pruned)} places")
     return EXIT_OK
+
+
+def tidy_networks(settings: Settings) -> None:
+    """Removes interfaces and firewall rules of instances that ended while no engine ran."""
+    try:
+        prune_networks(settings.driver_folder)
+    except OSError as error:
+        print_note(f"what is left of its networks cannot be removed: {error}")
 
 
 def _readable(size_bytes: float) -> str:

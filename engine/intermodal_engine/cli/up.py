@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli.main import EXIT_OK, UnavailableError, option_of, settings_of
 from intermodal_engine.cli.output import print_note
-from intermodal_engine.home import EngineState, is_locked, prepare, read_state
-from intermodal_engine.settings import Settings
+from intermodal_engine.home import EngineState, is_locked, last_port, prepare, read_state
+from intermodal_engine.settings import DEFAULT_PORT, Settings
 
 OPTIONS = (
     "port",
@@ -40,12 +40,17 @@ def up(options: argparse.Namespace) -> int:
 
 
 def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
+    usual_port = last_port(settings) or DEFAULT_PORT
+
     def tell(state: EngineState) -> None:
+        nonlocal ready_descriptor
         if ready_descriptor is None:
             print(state.endpoint_url, flush=True)
+            _explain_port(settings, usual_port, state.port)
             print_note('hint: `eval "$(intermodal env)"` points AWS clients at it; Ctrl-C stops it')
         else:
             _report(ready_descriptor, asdict(state))
+            ready_descriptor = None  # nobody waits for the news of its end
 
     try:
         from intermodal_engine import app
@@ -69,6 +74,7 @@ def _detached(settings: Settings, named: Mapping[str, object]) -> int:
     """Starts the engine as a process of its own and waits until that says it is ready."""
     if is_locked(settings.home):
         return _running_already(settings, named)
+    usual_port = last_port(settings) or DEFAULT_PORT
     read_end, write_end = os.pipe()
     with settings.engine_log.open("ab") as log:
         process = subprocess.Popen(
@@ -90,7 +96,13 @@ def _detached(settings: Settings, named: Mapping[str, object]) -> int:
     if "error" in report:
         raise IntermodalError(report["error"], hint=report["hint"])
     print(report["endpoint_url"])
+    _explain_port(settings, usual_port, report["port"])
     return EXIT_OK
+
+
+def _explain_port(settings: Settings, usual: int, port: int) -> None:
+    if settings.port is None and port != usual:
+        print_note(f"port {usual} is in use by another program, so the engine took {port}")
 
 
 def _running_already(settings: Settings, named: Mapping[str, object]) -> int:

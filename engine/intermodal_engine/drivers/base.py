@@ -153,7 +153,7 @@ class StartFailedError(Exception):
 
 
 class CannotExecuteError(StartFailedError):
-    """The spec's command names no program that can be executed; all else was in order."""
+    """The spec's program could not be executed: its command or its environment is to blame."""
 
 
 OnExit = Callable[[str], None]
@@ -187,8 +187,8 @@ class Driver(Protocol):
         """Starts the instance; returns as soon as its supervisor or container runs.
 
         Raises:
-            CannotExecuteError: the command is at fault.
-            StartFailedError: something else is; with the cause.
+            CannotExecuteError: the spec's program is not there, or is none.
+            StartFailedError: with the cause.
         """
 
     def status(self, instance: Instance) -> InstanceStatus:

@@ -8,6 +8,7 @@ without its start time and the machine's boot id.
 import os
 import secrets
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -40,7 +41,7 @@ from intermodal_engine.drivers.rehearsal import allowed_isolation
 from intermodal_engine.drivers.requirements import check, is_alone
 from intermodal_engine.drivers.spawn import Descriptors, spawn_supervisor
 from intermodal_engine.drivers.supervision import processes, surroundings
-from intermodal_engine.drivers.supervision.init import CANNOT_EXECUTE
+from intermodal_engine.drivers.supervision.init import NOT_EXECUTED
 from intermodal_engine.drivers.supervision.plan import Step, SupervisorPlan
 from intermodal_engine.drivers.sweep import end_marked_processes
 from intermodal_engine.drivers.watch import ExitWatch
@@ -96,7 +97,8 @@ class ProcessDriver:
         """Says what would run. See `Driver.plan`."""
         stand_in = self._resolve(spec.image)
         has_network = self.networks.are_private
-        notes = check(spec, self.isolation, has_network=has_network)
+        needed = (spec.folder, stand_in.python, Path(sys.executable).resolve())
+        notes = check(spec, self.isolation, has_network=has_network, needed=needed)
         variables = environments.job_variables(spec, stand_in, os.environ)
         if self.isolation is Isolation.NONE:
             variables |= {env.BASE_DIR: str(spec.ml), env.STUDIO_LOCAL_MODE: "true"}
@@ -133,9 +135,10 @@ class ProcessDriver:
             raise StartFailedError(f"cannot start a supervisor: {error}") from error
         if spawned.outcome != "started":
             self._bury(spawned.pidfd, record)
-            if spawned.outcome.startswith(CANNOT_EXECUTE):
-                raise CannotExecuteError(spawned.outcome)
             cause = spawned.outcome or f"its supervisor died{folder.last_error()}"
+            status = folder.exit_status()
+            if status is not None and status.exit_code == NOT_EXECUTED:
+                raise CannotExecuteError(_not_executed(spec, cause))
             raise StartFailedError(f"cannot start `{spec.instance_id}`: {cause}")
         return self._take_on(spec.folder, record, spawned.pidfd, on_exit)
 
@@ -291,3 +294,13 @@ class ProcessDriver:
         os.close(pidfd)
         end_marked_processes(MARKER, record["marker"])
         self.networks.prune()
+
+
+def _not_executed(spec: InstanceSpec, cause: str) -> str:
+    path = spec.environment.get("PATH")
+    if path is None or "/" in spec.command[0]:
+        return (
+            f"{cause}\nhint: name, by its whole path, a program of the image or of a channel that "
+            "may be executed; a shell script needs `/bin/sh` before it"
+        )
+    return f"{cause}\nhint: leave `PATH` out of the environment, which sets it to `{path}`"

@@ -1,6 +1,8 @@
 """What an instance asks of the machine, and whether an isolation level can give it."""
 
-from pathlib import PurePosixPath
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 from intermodal_engine.drivers.isolation import ML, Isolation
@@ -15,13 +17,16 @@ def is_alone(spec: InstanceSpec) -> bool:
     return not spec.outbound and len(spec.hosts) == 1 and not spec.ports
 
 
-def check(spec: InstanceSpec, isolation: Isolation, *, has_network: bool) -> tuple[str, ...]:
+def check(
+    spec: InstanceSpec, isolation: Isolation, *, has_network: bool, needed: Sequence[Path] = ()
+) -> tuple[str, ...]:
     """Checks a spec.
 
     Args:
         spec: what shall run.
         isolation: what this machine allows.
         has_network: whether each instance gets a network of its own.
+        needed: what the instance needs of the host, and no mount may hide.
 
     Returns:
         What a person should know.
@@ -30,6 +35,8 @@ def check(spec: InstanceSpec, isolation: Isolation, *, has_network: bool) -> tup
         PlanRefusedError: this machine cannot give what the spec needs.
     """
     is_ours = spec.command[0] in OUR_PROGRAMS
+    if isolation is not Isolation.NONE:
+        _check_mounts(spec, needed)
     if has_network:
         return ()
     if spec.ports and not is_ours:
@@ -43,6 +50,28 @@ def check(spec: InstanceSpec, isolation: Isolation, *, has_network: bool) -> tup
             f"its own\n{_ADVICE}"
         )
     return _check_without_mounts(spec, is_ours=is_ours) if isolation is Isolation.NONE else ()
+
+
+def _check_mounts(spec: InstanceSpec, needed: Sequence[Path]) -> None:
+    """Looks at what is mounted beside /opt/ml, where the host's own files are."""
+    for mount in spec.mounts:
+        target = Path(mount.target)
+        if target.is_relative_to(ML):
+            continue
+        hidden = next((one for one in needed if target in (one, *one.parents)), None)
+        if hidden is not None:
+            raise PlanRefusedError(
+                f"`{target}` cannot be mounted: it would hide `{hidden}`, which the instance "
+                "needs\nhint: choose another path, for example below /opt/ml"
+            )
+        # Not `Path.exists`, which raises where a folder above may not be looked into.
+        place = next(one for one in (target, *target.parents) if os.path.exists(one))  # noqa: PTH110
+        if not place.is_dir() or (place != target and not os.access(place, os.W_OK | os.X_OK)):
+            why = "you may not write there" if place.is_dir() else "that is a file"
+            raise PlanRefusedError(
+                f"`{target}` cannot be made in `{place}`: {why}\n"
+                "hint: choose another path, for example below /opt/ml"
+            )
 
 
 def _check_without_mounts(spec: InstanceSpec, *, is_ours: bool) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class ExitWatch:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="exit-watch", daemon=True)
                 self._thread.start()
-        os.eventfd_write(self._wakeup, 1)
+            os.eventfd_write(self._wakeup, 1)  # with the lock: the thread closes it at its end
 
     def close(self) -> None:
         """Ends the thread; nobody is called back any more."""
@@ -39,10 +39,10 @@ class ExitWatch:
                 return
             self._is_closed = True
             thread = self._thread
-        if thread is None:
-            os.close(self._wakeup)
-            return
-        os.eventfd_write(self._wakeup, 1)
+            if thread is None:
+                os.close(self._wakeup)
+                return
+            os.eventfd_write(self._wakeup, 1)
         if thread is not threading.current_thread():
             thread.join()
 

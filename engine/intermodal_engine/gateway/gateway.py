@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
+from intermodal_contract.local_engine import HEALTH_PATH
 from intermodal_engine.gateway import internal
 from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
 from intermodal_engine.gateway.origin import Origins
@@ -30,7 +31,6 @@ from intermodal_engine.wire.route import Route, needs_body, resolve
 from intermodal_engine.wire.serialize import serialize, serialize_error
 from intermodal_engine.wire.validate import validate
 
-HEALTH_PATH = "/_intermodal/health"
 # The largest request of the control plane that AWS takes is far smaller; what is larger than this
 # has its body streamed.
 BODY_LIMIT_BYTES = 16 << 20

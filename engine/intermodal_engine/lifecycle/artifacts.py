@@ -9,14 +9,13 @@ from pathlib import Path
 from intermodal_contract.artifact import pack_files
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
+from intermodal_engine.folders import FOLDERS_DEEP
+from intermodal_engine.lifecycle.failure import printable
 from intermodal_engine.lifecycle.staging import DataMissingError
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
 
 LEFT_OUT_SHOWN = 5
 """How many paths a message names."""
-
-FOLDERS_DEEP = 256
-"""Folders within folders that are followed, as archives have them (`contract.artifact`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class UploadedModel:
         """What a person should know of it; empty if it is whole."""
         if not self.left_out:
             return ""
-        some = ", ".join(f"`{path}`" for path in self.left_out[:LEFT_OUT_SHOWN])
+        some = ", ".join(f"`{printable(path)}`" for path in self.left_out[:LEFT_OUT_SHOWN])
         return (
             f". {len(self.left_out)} of what is in /opt/ml/model could not be kept (only files, "
             f"folders and links within it can): {some}"

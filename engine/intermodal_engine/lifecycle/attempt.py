@@ -29,6 +29,7 @@ class Attempt:
         began_at: epoch seconds; part of its log streams' names.
         gpus: for each host the GPUs that are its alone.
         mounts: for each host what is mounted; None until it is staged.
+        restored: how many checkpoint files were restored when it was.
         started_at: epoch seconds of the instances' start.
         ended_at: epoch seconds of their end.
     """
@@ -37,6 +38,7 @@ class Attempt:
     began_at: float
     gpus: dict[str, list[int]] = field(default_factory=dict)
     mounts: dict[str, list[dict[str, str]]] | None = None
+    restored: int = 0
     started_at: float | None = None
     ended_at: float | None = None
 

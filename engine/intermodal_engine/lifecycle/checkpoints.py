@@ -6,11 +6,15 @@ file that is being written is taken at the next look. Nothing is ever deleted in
 
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 
 from intermodal_contract.channel import S3Uri
+from intermodal_engine.folders import FOLDERS_DEEP, below
+from intermodal_engine.lifecycle.failure import shorten
 from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
+
+_SHOWN_PATH = 80
 
 _Seen = dict[str, tuple[int, int]]
 
@@ -27,6 +31,7 @@ class CheckpointKeeper:
         self._objects = objects
         self._scratch = scratch
         self._uploaded: dict[Path, _Seen] = {}
+        self._left_out: dict[Path, set[str]] = {}
 
     def restore(self, uri: S3Uri, folder: Path) -> int:
         """Copies what is in S3 into an instance's folder.
@@ -51,18 +56,24 @@ class CheckpointKeeper:
         self._uploaded[folder] = seen
         return len(seen)
 
-    def sync(self, folder: Path, uri: S3Uri) -> int:
+    def sync(self, folder: Path, uri: S3Uri) -> list[str]:
         """Uploads what has changed in an instance's folder since the last look.
 
         Returns:
-            How many files were uploaded.
+            What its owner should know and was not told yet: what is left out.
 
         Raises:
             NoSuchBucketError: the bucket is gone.
         """
         seen = self._uploaded.setdefault(folder, {})
-        count = 0
-        for relative, path in _files(folder):
+        told = self._left_out.setdefault(folder, set())
+        notes = []
+        for relative, path, is_too_deep in _files(folder):
+            if is_too_deep:
+                if relative not in told:
+                    notes.append(_too_deep(relative, uri))
+                told.add(relative)
+                continue
             try:
                 before = _identity(path)
                 if seen.get(relative) == before:
@@ -72,16 +83,16 @@ class CheckpointKeeper:
                     if _identity(path) == before:
                         self._objects.put_file(uri.bucket, uri.key + relative, copy)
                         seen[relative] = before
-                        count += 1
                 finally:
                     copy.unlink(missing_ok=True)
             except FileNotFoundError:
                 continue  # the script replaced or removed it meanwhile
-        return count
+        return notes
 
     def forget(self, folder: Path) -> None:
-        """Drops what is remembered of an instance that has ended."""
+        """Drops what is remembered of a folder whose instance has ended."""
         self._uploaded.pop(folder, None)
+        self._left_out.pop(folder, None)
 
     def _copy(self, path: Path) -> Path:
         self._scratch.mkdir(parents=True, exist_ok=True)
@@ -90,10 +101,19 @@ class CheckpointKeeper:
         return copy
 
 
-def _files(folder: Path) -> Iterable[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            yield path.relative_to(folder).as_posix(), path
+def _files(folder: Path) -> Iterator[tuple[str, Path, bool]]:
+    """Files, and folders that are too deep: relative path, path, which of the two."""
+    for path, is_too_deep in below(folder):
+        if is_too_deep or (path.is_file() and not path.is_symlink()):
+            yield path.relative_to(folder).as_posix(), path, is_too_deep
+
+
+def _too_deep(relative: str, uri: S3Uri) -> str:
+    some = shorten(relative, _SHOWN_PATH).replace("\n", "\\n")
+    return (
+        f"`{some}` is not kept in s3://{uri.bucket}/{uri.key}: it lies deeper than "
+        f"{FOLDERS_DEEP} folders, or its path is too long"
+    )
 
 
 def _identity(path: Path) -> tuple[int, int]:

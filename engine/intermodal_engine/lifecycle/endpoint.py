@@ -195,8 +195,8 @@ class EndpointLifecycle:
     def _bring_up(self, record: Record, generation: int) -> float | None:
         deployment = record.state["deployments"][str(generation)]
         if not deployment["prepared"]:
-            self._prepare(record, generation)
-            return self._clock.now()
+            is_prepared = self._prepare(record, generation)
+            return self._clock.now() if is_prepared else None  # woken when what it waits for ends
         self._check_starting(record, self._statuses(record, generation), generation)
         record = self._fill_up(record.name, generation)
         members = [one for one in members_of(record.state) if one.generation == generation]
@@ -209,18 +209,22 @@ class EndpointLifecycle:
             raise _DeploymentError(self._unhealthy(record, members, self._patience_s(deployment)))
         return deadline
 
-    def _prepare(self, record: Record, generation: int) -> None:
+    def _prepare(self, record: Record, generation: int) -> bool:
+        """Fetches models once, then whatever else the members need; says whether all is there."""
         variants = record.state["deployments"][str(generation)]["variants"]
-        prepared = self._fleet.prepare(variants)
-        with self._records.edit(KIND, record.name) as draft:
-            draft.state["deployments"][str(generation)]["variants"] = prepared
+        if any("model_folder" not in variant for variant in variants.values()):
+            prepared = self._fleet.prepare(variants)
+            with self._records.edit(KIND, record.name) as draft:
+                draft.state["deployments"][str(generation)]["variants"] = prepared
         record = self._fill_up(record.name, generation)
-        for member in members_of(record.state):
-            if member.generation == generation:
-                self._fleet.prepare_member(record, member)
+        members = [one for one in members_of(record.state) if one.generation == generation]
+        ready = [self._fleet.prepare_member(record, member) for member in members]
+        if not all(ready):
+            return False
         with self._records.edit(KIND, record.name) as draft:
             deployment = draft.state["deployments"][str(generation)]
             deployment.update(prepared=True, begun_at=self._clock.now())
+        return True
 
     def _check_starting(
         self, record: Record, statuses: dict[Member, InstanceStatus], generation: int

@@ -1,6 +1,7 @@
 """Why an instance ended badly, in words that its owner can act on."""
 
 import errno
+import re
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,12 @@ FAILURES = (DataMissingError, IntermodalError, PlanRefusedError, StartFailedErro
 defect of the engine, and tried again."""
 
 _SHOWN_NAME = 80
+
+_TERMINAL_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor, clearing (CSI)
+    r"|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, links (OSC)
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,10 @@ def describe_ending(ending: Ending) -> str:
 
 def describe_error(error: Exception) -> str:
     """The FailureReason for an error that stopped the engine from going on with a job."""
+    return printable(_describe_error(error))
+
+
+def _describe_error(error: Exception) -> str:
     if isinstance(error, DataMissingError):
         return str(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
@@ -85,10 +96,7 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, PlanRefusedError):
         return f"ClientError: {error}"
     if isinstance(error, CannotExecuteError):
-        return (
-            f"ClientError: {error}\nhint: does the image have it, or a channel under that path, "
-            "and may it be executed? A shell script needs `/bin/sh` before it"
-        )
+        return f"AlgorithmError: CannotStartContainerError: {error}"
     return f"InternalServerError: {error}"
 
 
@@ -108,8 +116,19 @@ def last_words(log: Path) -> str:
 
 
 def shorten(text: str, limit: int = REASON_LIMIT) -> str:
-    """At most `limit` characters; what was cut shows as an ellipsis."""
+    """At most `limit` characters, and none that a terminal obeys; what was cut shows as `…`."""
+    text = printable(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    r"""Text as a terminal shows it, without what it would do besides.
+
+    Colours and the like go, a carriage return ends a line, other control characters show as
+    `\x07`, bytes that were no text as `\udcff`; newlines and tabs stay.
+    """
+    lines = _TERMINAL_SEQUENCE.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], lines)
 
 
 def _signal_name(number: int) -> str:

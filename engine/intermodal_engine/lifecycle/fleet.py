@@ -4,13 +4,13 @@ A *member* is one instance of one variant in one zone. Members are kept in the e
 that a restarted engine finds them again; this module turns them into running instances and back.
 """
 
-import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
@@ -106,14 +106,14 @@ class Fleet:
             prepared[name] = {**variant, "model_folder": str(folder) if folder else None}
         return prepared
 
-    def prepare_member(self, record: Record, member: Member) -> None:
-        """Gets what a member's start needs, so that the start itself takes no time.
+    def prepare_member(self, record: Record, member: Member) -> bool:
+        """Gets what a member's start needs; says whether it is there. See `Instances.prepare`.
 
         Raises:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it cannot be had.
         """
-        self._instances.prepare(self._spec(record, member))
+        return self._instances.prepare(self._spec(record, member))
 
     def ensure(self, record: Record, member: Member) -> InstanceStatus:
         """Starts a member, or finds it, puts it before the router, and says how it is.
@@ -147,7 +147,7 @@ class Fleet:
         """Drops an endpoint whose members have all ended, and its folder."""
         self._router.forget(record.name)
         folder = self._settings.instances_folder / KIND / record.name
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove(folder)
 
     def health(self, member: Member) -> Health:
         """What the router knows of it."""
@@ -171,7 +171,7 @@ class Fleet:
             return False
         self._router.remove(member.member_id)
         self._instances.forget(instance)
-        shutil.rmtree(instance.folder, ignore_errors=True)
+        folders.remove(instance.folder)
         return True
 
     def last_words(self, record: Record, member: Member) -> str:

@@ -122,13 +122,15 @@ class JobReconciler(Generic[R]):
         """Whether all that a start needs besides its inputs is there."""
         return self._members.is_prepared(self._specs(request, attempt))
 
-    def prepare(self, request: R, attempt: Attempt) -> None:
-        """Gets what a start needs besides its inputs; may take minutes.
+    def prepare(self, request: R, attempt: Attempt) -> bool:
+        """Gets what a start needs besides its inputs; says whether all is there.
+
+        If not, the job is looked at when the getting has ended. See `Instances.prepare`.
 
         Raises:
             StartFailedError: it cannot be had.
         """
-        self._members.prepare(self._specs(request, attempt))
+        return self._members.prepare(self._specs(request, attempt))
 
     def watch(self, request: R, *, is_stopping: bool) -> list[Member] | None:
         """Starts the last attempt's instances, or finds them; ends those of a job that is to end.

@@ -34,14 +34,14 @@ class Members:
         """
         return all(map(self._instances.is_prepared, specs))
 
-    def prepare(self, specs: Sequence[InstanceSpec]) -> None:
-        """Gets what their start needs, so that the start itself takes no time; may take minutes.
+    def prepare(self, specs: Sequence[InstanceSpec]) -> bool:
+        """Gets what their start needs; says whether all is there. See `Instances.prepare`.
 
         Raises:
             StartFailedError: it cannot be had.
         """
-        for spec in specs:
-            self._instances.prepare(spec)
+        ready = [self._instances.prepare(spec) for spec in specs]  # all are begun at once
+        return all(ready)
 
     def ensure(self, specs: Sequence[InstanceSpec]) -> list[Member]:
         """Starts them, or finds those that were started.

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,11 @@ from intermodal_contract.processing_files import (
     read_exit_message,
     write_processing_input,
 )
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode, PlanRefusedError
-from intermodal_engine.lifecycle.attempt import Attempt
+from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.instances import Note
 from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.processing_request import (
     ProcessingInput,
@@ -39,6 +40,7 @@ class ProcessingInstances:
         stager: brings inputs in.
         keeper: keeps output folders and S3 in step.
         objects: where outputs go.
+        note: tells a job in its log what is not kept.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class ProcessingInstances:
         stager: ChannelStager,
         keeper: CheckpointKeeper,
         objects: ObjectStore,
+        note: Note,
     ) -> None:
         self._specs = specs
         self._stager = stager
         self._keeper = keeper
         self._objects = objects
+        self._note = note
 
     def check_command(self, request: ProcessingRequest) -> None:
         """Makes sure that there is something to run.
@@ -85,7 +89,7 @@ class ProcessingInstances:
         """Makes every instance's `/opt/ml` anew, and sets the attempt's mounts."""
         for number, host in enumerate(request.hosts):
             paths = self.paths(request, host)
-            shutil.rmtree(self._folder(request, host), ignore_errors=True)
+            folders.remove(self._folder(request, host))
             write_processing_input(paths, job=request.job_config, resources=request.resources(host))
             mounts = [
                 mount for one in request.inputs for mount in self._stage_input(one, request, number)
@@ -99,7 +103,7 @@ class ProcessingInstances:
 
     def forget(self, request: ProcessingRequest) -> None:
         """Drops what is kept in memory of a job that has ended."""
-        for _, folder in self._output_folders(request):
+        for _, _, folder in self._output_folders(request):
             self._keeper.forget(folder)
 
     def upload(self, request: ProcessingRequest, *, only_continuous: bool = False) -> None:
@@ -108,11 +112,11 @@ class ProcessingInstances:
         Raises:
             OutputLostError: an output's bucket is gone, or its folder leads out of the instance.
         """
-        for output, folder in self._output_folders(request):
+        for host, output, folder in self._output_folders(request):
             if only_continuous and not output.is_continuous:
                 continue
             try:
-                self._sync(output, folder)
+                self._sync(request, host, output, folder)
             except NoSuchBucketError as error:
                 raise _no_bucket(output) from error
 
@@ -162,10 +166,10 @@ class ProcessingInstances:
 
     def _output_folders(
         self, request: ProcessingRequest
-    ) -> Iterator[tuple[ProcessingOutput, Path]]:
+    ) -> Iterator[tuple[str, ProcessingOutput, Path]]:
         for host in request.hosts:
             for output in request.outputs:
-                yield output, self._output_folder(request, host, output)
+                yield host, output, self._output_folder(request, host, output)
 
     def _output_folder(
         self, request: ProcessingRequest, host: str, output: ProcessingOutput
@@ -176,7 +180,9 @@ class ProcessingInstances:
             return self._folder(request, host) / "outputs" / str(number)
         return self.paths(request, host).local(output.local_path)
 
-    def _sync(self, output: ProcessingOutput, folder: Path) -> None:
+    def _sync(
+        self, request: ProcessingRequest, host: str, output: ProcessingOutput, folder: Path
+    ) -> None:
         """The folder is the job's, which may have put a link in its place."""
         if not folder.is_dir():
             return
@@ -186,7 +192,9 @@ class ProcessingInstances:
                 "it, was replaced by a link",
                 hint="write files into the folder that is there; links are never followed",
             )
-        self._keeper.sync(folder, output.uri)
+        notes = self._keeper.sync(folder, output.uri)
+        attempt = attempts_of(request.record.state)[-1]
+        self._note(self.log_file(request, attempt, host), notes)
 
 
 def _for_folder(wanted: ProcessingInput) -> Channel:

@@ -154,8 +154,12 @@ class ProcessingJobLifecycle:
         if attempt is None or _is_stopping(request.record):
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
-        self._instances.stage(request, attempt)
-        self._jobs.prepare(request, attempt)
+        if attempt.mounts is None:
+            self._instances.stage(request, attempt)
+        if not self._jobs.prepare(request, attempt):
+            with self._records.edit(KIND, request.record.name) as draft:
+                keep_attempt(draft, attempt)
+            return None  # it is woken when that has ended
         attempt.started_at = self._clock.now()
         self._advance(request.record, Phase.RUNNING, attempt)
         return AGAIN

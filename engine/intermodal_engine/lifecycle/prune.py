@@ -4,12 +4,12 @@ Records, events, objects and whatever an open job or endpoint uses are never tou
 a running engine, since what has ended never changes.
 """
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_contract.statuses import ProcessingJobStatus, TrainingJobStatus, is_terminal
+from intermodal_engine import folders
 from intermodal_engine.drivers.environment_build import unused_environments
 from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
 from intermodal_engine.settings import Settings
@@ -70,7 +70,7 @@ def prune(
     pruned = [Pruned(what, path, _size_bytes(path)) for what, path in candidates]
     for one in () if dry_run else pruned:
         if one.path.is_dir():
-            shutil.rmtree(one.path, ignore_errors=True)
+            folders.remove(one.path)
         else:
             one.path.unlink(missing_ok=True)
     return pruned
@@ -143,4 +143,4 @@ def _is_older(path: Path, before: float) -> bool:
 def _size_bytes(path: Path) -> int:
     if not path.is_dir():
         return path.lstat().st_size
-    return sum(one.lstat().st_blocks * 512 for one in path.rglob("*"))
+    return sum(one.lstat().st_blocks * 512 for one, _ in folders.below(path))

@@ -1,15 +1,16 @@
 """The instances of a training job: their folders, their specs, what is staged into them."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from intermodal_contract import env
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths, write_training_input
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.instances import Note
 from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.staging import ChannelStager
@@ -28,6 +29,7 @@ class TrainingInstances:
         feeders: feed the channels that are pipes.
         keeper: keeps folders and S3 in step.
         cache: what else an instance sees: the warm pool's cache.
+        note: tells a job in its log what is not kept.
     """
 
     def __init__(
@@ -38,12 +40,14 @@ class TrainingInstances:
         feeders: Feeders,
         keeper: CheckpointKeeper,
         cache: Callable[[TrainingRequest, str], tuple[Mount, ...]],
+        note: Note,
     ) -> None:
         self._specs = specs
         self._stager = stager
         self._feeders = feeders
         self._keeper = keeper
         self._cache = cache
+        self._note = note
 
     def check(self, request: TrainingRequest) -> None:
         """Makes sure that every channel has data.
@@ -62,7 +66,7 @@ class TrainingInstances:
         restored = 0
         for host in request.hosts:
             paths = self.paths(request, host)
-            shutil.rmtree(self._folder(request, host), ignore_errors=True)
+            folders.remove(self._folder(request, host))
             inputs = [one for one in request.inputs if host in request.channel_hosts(one.name)]
             write_training_input(
                 paths,
@@ -106,46 +110,45 @@ class TrainingInstances:
 
     def forget(self, request: TrainingRequest) -> None:
         """Drops what is kept in memory of an attempt that has ended."""
-        for folder, _ in self._kept_folders(request):
+        for _, folder, _ in self._kept_folders(request):
             self._keeper.forget(folder)
 
-    def upload_meanwhile(self, request: TrainingRequest) -> int:
+    def upload_meanwhile(self, request: TrainingRequest, attempt: Attempt) -> None:
         """Uploads what the scripts have saved since the last look: checkpoints, half results.
 
-        Returns:
-            How many files.
+        The logs name what is not kept.
 
         Raises:
             NoSuchBucketError: there is no bucket for them.
             OutputLostError: one of the folders leads out of the instance.
         """
-        count = 0
-        for folder, uri in self._kept_folders(request):
-            if folder.is_dir():
-                if self._specs.leads_elsewhere(folder):
-                    raise OutputLostError(
-                        f"`{folder.name}` is not uploaded: it, or a folder above it, was replaced "
-                        "by a link",
-                        hint="write files into the folder that is there; links are never followed",
-                    )
-                count += self._keeper.sync(folder, uri)
-        return count
+        for host, folder, uri in self._kept_folders(request):
+            if not folder.is_dir():
+                continue
+            if self._specs.leads_elsewhere(folder):
+                raise OutputLostError(
+                    f"`{folder.name}` is not uploaded: it, or a folder above it, was replaced by a "
+                    "link",
+                    hint="write files into the folder that is there; links are never followed",
+                )
+            notes = self._keeper.sync(folder, uri)
+            self._note(self.log_file(request, attempt, host), notes)
 
-    def _kept_folders(self, request: TrainingRequest) -> Iterator[tuple[Path, S3Uri]]:
-        """The folders that are uploaded while the job runs, and where to."""
+    def _kept_folders(self, request: TrainingRequest) -> Iterator[tuple[str, Path, S3Uri]]:
+        """The folders that are uploaded while the job runs: whose they are, and where to."""
         intermediate = S3Uri(request.output.bucket, f"{request.output.key}intermediate/")
         for host in request.hosts:
             if request.checkpoints is not None:
-                yield self._checkpoint_folder(request, host), request.checkpoints[0]
-            yield self.paths(request, host).output_intermediate, intermediate
+                yield host, self._checkpoint_folder(request, host), request.checkpoints[0]
+            yield host, self.paths(request, host).output_intermediate, intermediate
 
     def describe_resumption(self, request: TrainingRequest) -> str:
         """Where a job that is started again begins, in words; nothing where it can resume."""
         if request.checkpoints is None:
             saved, remark = False, " (the request has no CheckpointConfig)"
         else:
-            folders = (self._checkpoint_folder(request, host) for host in request.hosts)
-            saved, remark = any(any(folder.glob("**/*")) for folder in folders), ""
+            kept = (self._checkpoint_folder(request, host) for host in request.hosts)
+            saved, remark = any(any(folders.below(folder)) for folder in kept), ""
         if saved:
             return ""
         return f" from its beginning: it had saved nothing to resume from{remark}"

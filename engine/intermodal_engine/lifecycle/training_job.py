@@ -192,22 +192,25 @@ class TrainingJobLifecycle:
             self._move(draft, SecondaryStatus.DOWNLOADING)
         return AGAIN
 
-    def _download(self, request: TrainingRequest) -> float:
+    def _download(self, request: TrainingRequest) -> float | None:
         """Brings in the data, then what stands in for the image: its making is no training time."""
         record = request.record
         attempt = attempts_of(record.state)[-1]
-        restored = self._instances.stage(request, attempt)
+        if attempt.mounts is None:
+            attempt.restored = self._instances.stage(request, attempt)
         if not self._jobs.is_prepared(request, attempt):
             if secondary_status(record) is SecondaryStatus.DOWNLOADING:
-                self._advance(record, SecondaryStatus.DOWNLOADING_TRAINING_IMAGE)
+                image = SecondaryStatus.DOWNLOADING_TRAINING_IMAGE
+                self._advance(record, image, attempt=attempt)
                 record = self._records.get(KIND, record.name)
             if secondary_status(record) is not SecondaryStatus.DOWNLOADING_TRAINING_IMAGE:
                 return AGAIN
-            self._jobs.prepare(request, attempt)
+            if not self._jobs.prepare(request, attempt):
+                return request.waits_until  # it is woken when that has ended
         attempt.started_at = self._clock.now()
         message = SECONDARY_MESSAGES[SecondaryStatus.TRAINING]
-        if restored:
-            message += f" Checkpoint files restored: {restored}."
+        if attempt.restored:
+            message += f" Checkpoint files restored: {attempt.restored}."
         self._advance(record, SecondaryStatus.TRAINING, message, attempt=attempt)
         return AGAIN
 
@@ -224,8 +227,9 @@ class TrainingJobLifecycle:
         members = self._jobs.watch(request, is_stopping=stopping)
         if members is None:
             return self._tend(request)
-        if attempt is None or attempt.mounts is None:
-            self._close(record, SecondaryStatus.STOPPED)
+        if attempt is None or not members:
+            ending = record.state.get("ending", SecondaryStatus.STOPPED)
+            self._close(record, SecondaryStatus(ending))
             return None
         return self._conclude(request, attempt, members, stopping=stopping)
 
@@ -300,8 +304,8 @@ class TrainingJobLifecycle:
 
     def _tend(self, request: TrainingRequest) -> float:
         """What is done again and again while instances run: uploads, metrics."""
-        self._instances.upload_meanwhile(request)
         attempt = attempts_of(request.record.state)[-1]
+        self._instances.upload_meanwhile(request, attempt)
         logs = [self._instances.log_file(request, attempt, host) for host in request.hosts]
         self._metrics.read(request, logs)
         deadline = request.waits_until or float("inf")
@@ -329,6 +333,7 @@ class TrainingJobLifecycle:
         return AGAIN
 
     def _fail(self, request: TrainingRequest, reason: str) -> None:
+        self._jobs.forget(self._jobs.find(request))
         self._close(request.record, SecondaryStatus.FAILED, reason)
 
     def _close(
@@ -342,6 +347,7 @@ class TrainingJobLifecycle:
     ) -> None:
         request = TrainingRequest(record)
         self._instances.end_feeders(request)
+        self._instances.forget(request)
         final_metrics = self._metrics.close(request)
         with self._records.edit(KIND, record.name) as draft:
             if attempt is not None:

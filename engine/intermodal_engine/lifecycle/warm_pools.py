@@ -9,11 +9,11 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/train-warm-pools.html
 """
 
 import json
-import shutil
 from typing import Any
 
 from intermodal_contract.statuses import TrainingJobStatus
 from intermodal_contract.training_files import TrainingPaths
+from intermodal_engine import folders
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Mount, MountMode
 from intermodal_engine.lifecycle.training_instances import KIND as JOB
@@ -109,7 +109,7 @@ class WarmPools:
 
     def drop(self, name: str) -> None:
         """Removes what a job has left."""
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+        folders.remove(self._folder / name)
 
     def set_period(self, name: str, period_s: int) -> None:
         """Changes how long a job's pool is kept from now on; 0 ends it.

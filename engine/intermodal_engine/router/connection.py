@@ -94,6 +94,7 @@ class ConnectionPool:
         self._on_lost = on_lost
         self._idle: list[Connection] = []
         self._is_closed = False
+        self._is_heard = False
 
     async def acquire(self, *, fresh: bool = False) -> "Connection":
         """A connection that nobody else uses.
@@ -132,6 +133,15 @@ class ConnectionPool:
         if connection in self._idle:
             self._idle.remove(connection)
             self._on_lost()
+
+    def hear(self) -> None:
+        """Notes that something came from the address."""
+        self._is_heard = True
+
+    def take_heard(self) -> bool:
+        """Whether anything came since the last call."""
+        was_heard, self._is_heard = self._is_heard, False
+        return was_heard
 
     def flush(self) -> None:
         """Closes what is idle."""
@@ -248,6 +258,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser, then wakes who waits."""
+        self._pool.hear()
         incoming = self._incoming
         try:
             incoming.feed(data)

@@ -2,6 +2,17 @@
 
 AWS wants `/ping` answered with 200 within two seconds:
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+
+An instance that leaves a ping unanswered gets no new request as long as another of its variant
+answers. When it is given up depends on whether it has an excuse:
+
+- Idle, it has none: three pings.
+- With requests under way it may be a server with one thread, which cannot answer pings while it
+  predicts and loses nothing by the wait. An invocation may take 60 s, so such a server sends
+  something at least that often. One that has sent no byte at all, neither to a ping nor to a
+  client, for longer than that is frozen, however many requests are waiting for it.
+
+Silence is counted in pings, not in seconds, so that an engine that was itself asleep blames nobody.
 """
 
 import asyncio
@@ -22,12 +33,15 @@ class Rhythm:
         steady_s: seconds between pings afterwards.
         timeout_s: how long one ping may take.
         failures: how many in a row make a healthy instance unhealthy.
+        silences: how many in a row make it unhealthy where they are excused by requests under
+            way. With a time-out of 2 s and 1 s in between, more than a minute.
     """
 
     starting_s: float = 0.05
     steady_s: float = 1.0
     timeout_s: float = 2.0
     failures: int = 3
+    silences: int = 25
 
 
 async def watch(
@@ -44,7 +58,7 @@ async def watch(
     while True:
         watched.alarm.clear()
         error = await _ping(watched, rhythm.timeout_s)
-        health = _judge(watched, error, rhythm.failures)
+        health = _judge(watched, error, rhythm)
         if health is not watched.health:
             report(watched, health)
         if was_alarmed and error is None:
@@ -64,18 +78,20 @@ async def _is_alarmed_within(watched: Watched, interval_s: float) -> bool:
         return False
 
 
-def _judge(watched: Watched, error: RouterError | None, limit: int) -> Health:
+def _judge(watched: Watched, error: RouterError | None, rhythm: Rhythm) -> Health:
+    was_heard = watched.pool.take_heard()
     if error is None:
-        watched.failures = 0
+        watched.failures = watched.silences = 0
         watched.is_suspect = False
         return Health.HEALTHY
-    if isinstance(error, AnswerTimeoutError) and watched.in_flight:
-        # Busy, not dead: a server with one thread cannot answer pings while it predicts. A hung
-        # one is found when its requests have timed out.
-        return watched.health
-    watched.failures += 1
-    watched.is_suspect |= isinstance(error, ConnectFailedError)
-    if watched.health is Health.HEALTHY and watched.failures >= limit:
+    is_silent = isinstance(error, AnswerTimeoutError)
+    watched.is_suspect |= is_silent or isinstance(error, ConnectFailedError)
+    if is_silent and watched.in_flight:
+        watched.silences = 0 if was_heard else watched.silences + 1
+    else:
+        watched.failures += 1
+    is_over = watched.failures >= rhythm.failures or watched.silences >= rhythm.silences
+    if watched.health is Health.HEALTHY and is_over:
         return Health.UNHEALTHY
     return watched.health
 
@@ -90,11 +106,15 @@ async def _ping(watched: Watched, timeout_s: float) -> RouterError | None:
     host = f"{watched.backend.host}:{watched.backend.port}"
     head = request_head("GET", "/ping", host, {}, 0)
     try:
-        connection = await watched.pool.acquire()
+        # The kernel lets nobody in either, once too many wait for a server that is busy.
+        async with asyncio.timeout(timeout_s):
+            connection = await watched.pool.acquire()
         answer = await connection.exchange(head, b"", timeout_s)
+        if not isinstance(answer.body, bytes):
+            async for _ in answer.body:
+                pass
+    except TimeoutError:
+        return AnswerTimeoutError("the instance let nobody in")
     except RouterError as error:
         return error
-    if not isinstance(answer.body, bytes):
-        async for _ in answer.body:
-            pass
     return None if answer.status == 200 else RouterError(f"/ping answered {answer.status}")

@@ -46,8 +46,9 @@ class Watched:
     Attributes:
         backend: what the router was told.
         health: what pings say.
-        failures: pings in a row that failed.
-        is_suspect: a connection to it failed since the last good ping.
+        failures: pings in a row that failed, without those that `silences` counts.
+        silences: pings in a row that timed out while it had requests under way and sent nothing.
+        is_suspect: a connection or a ping got no answer since the last good ping.
         is_draining: gets no new requests.
         in_flight: requests under way.
         last_used: number of the last request that it got; 0 for none.
@@ -58,6 +59,7 @@ class Watched:
     backend: Backend
     health: Health = Health.STARTING
     failures: int = 0
+    silences: int = 0
     is_suspect: bool = False
     is_draining: bool = False
     in_flight: int = 0

@@ -30,16 +30,11 @@ _TIMED_OUT = (
 )
 
 # AWS strips every other header on both ways.
-_REQUEST_HEADERS = {
+REQUEST_HEADERS = {
     "ContentType": "Content-Type",
     "Accept": "Accept",
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "TargetModel": "X-Amzn-SageMaker-Target-Model",
-    "TargetContainerHostname": "X-Amzn-SageMaker-Target-Container-Hostname",
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
-    "EnableExplanations": "X-Amzn-SageMaker-Enable-Explanations",
-    "SessionId": "X-Amzn-SageMaker-Session-Id",
-    "PrefixAwareId": "X-Amzn-SageMaker-Prefix-Aware-Id",
 }
 _ANSWER_HEADERS = {
     "ContentType": "content-type",
@@ -49,9 +44,26 @@ _ANSWER_HEADERS = {
 }
 
 
+NOT_SERVED = {
+    # AWS's own words for an endpoint that is nothing of the kind.
+    "TargetModel": "Endpoint {endpoint} is not a multi-model endpoint and does not support target "
+    "model header.",
+    "InferenceComponentName": "Inference Component Name header is not allowed for endpoints to "
+    "which you dont plan to deploy inference components. Please remove the Inference Component "
+    "Name header and try again.",
+    # Ours.
+    "TargetContainerHostname": "Endpoint {endpoint} has one container.",
+    "EnableExplanations": "Endpoint {endpoint} has no explainer.",
+    "SessionId": "Endpoint {endpoint} keeps no sessions.",
+    "PrefixAwareId": "Endpoint {endpoint} does not route by prefix.",
+}
+"""Members of a request whose meaning this engine cannot give yet."""
+
+
 async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """Sends a request to one of the endpoint's instances and hands its answer back."""
     endpoint = parameters["EndpointName"]
+    _check_served(endpoint, parameters)
     invocation = Invocation(
         path="/invocations",
         headers=_request_headers(parameters),
@@ -75,10 +87,25 @@ async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
 OPERATIONS: dict[str, Operation] = {"InvokeEndpoint": invoke_endpoint}
 
 
+def _check_served(endpoint: str, parameters: Parameters) -> None:
+    """Refuses what would else be ignored in silence.
+
+    Raises:
+        ServiceError: with the member's name.
+    """
+    for member, why in NOT_SERVED.items():
+        if parameters.get(member) is not None:
+            raise ServiceError(
+                "ValidationError",
+                f"{why.format(endpoint=endpoint)} (intermodal's engine does not serve `{member}` "
+                "yet)",
+            )
+
+
 def _request_headers(parameters: Parameters) -> dict[str, str]:
     return {
         header: parameters[member]
-        for member, header in _REQUEST_HEADERS.items()
+        for member, header in REQUEST_HEADERS.items()
         if parameters.get(member) is not None
     }
 

@@ -1,9 +1,12 @@
 """Who runs on a home, and how others learn of it."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,15 +15,20 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.home import (
     AlreadyRunningError,
     EngineState,
+    HomeLostError,
     announced,
+    home_served_at,
     is_locked,
     last_port,
     locked,
     prepare,
     read_state,
     wait_until_free,
+    write_private,
 )
 from intermodal_engine.settings import Settings
+from tests.helpers.http_instance import HttpInstance
+from tests.helpers.router import free_port
 
 HOLD = """
 import sys, pathlib
@@ -83,6 +91,40 @@ def test_what_a_killed_engine_left_counts_for_nothing(settings: Settings) -> Non
             assert wait_until_free(settings.home, 10)
             assert settings.state_file.exists()
             assert read_state(settings) is None
+
+
+def test_an_engine_knows_when_its_home_was_removed_moved_or_replaced(settings: Settings) -> None:
+    with locked(settings.home) as lock:
+        lock.check()
+        settings.home.rename(settings.home.with_name("elsewhere"))
+        with pytest.raises(HomeLostError, match="was moved"):
+            lock.check()
+        prepare(settings)
+        with locked(settings.home) as another:
+            another.check()
+            with pytest.raises(HomeLostError, match="was moved"):
+                lock.check()
+            shutil.rmtree(settings.home)
+            with pytest.raises(HomeLostError, match="was removed"):
+                another.check()
+
+
+def test_an_engine_that_lost_its_home_leaves_the_state_of_the_next_alone(
+    settings: Settings,
+) -> None:
+    next_state = replace(state_of(settings), started_at=2.0)
+    with announced(settings, state_of(settings)):
+        shutil.rmtree(settings.home)
+        prepare(settings)
+        write_private(settings.state_file, json.dumps(asdict(next_state)))
+    with locked(settings.home):
+        assert read_state(settings) == next_state
+
+
+def test_a_port_where_no_engine_answers_serves_no_home() -> None:
+    assert home_served_at(free_port()) is None
+    with HttpInstance() as other:
+        assert home_served_at(other.port) is None
 
 
 def test_a_broken_state_file_counts_for_nothing(settings: Settings) -> None:

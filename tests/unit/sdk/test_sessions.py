@@ -1,5 +1,6 @@
 """Roles, buckets, files, and finding the local engine."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,9 +8,12 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
+from urllib3 import HTTPResponse
 
 from intermodal import LocalSession, Session, get_execution_role
 from intermodal.errors import (
@@ -22,6 +26,7 @@ from intermodal.local import find_engine
 from intermodal.names import base_from_name, base_name_from_image, name_from_base, name_problem
 from intermodal.source import UserCode
 from intermodal.which_session import session_for
+from intermodal_contract.local_engine import HEALTH_PATH
 from tests.helpers.fake_aws import ACCOUNT, FakeAws
 
 
@@ -128,10 +133,15 @@ def test_names_carry_the_time_and_fit_into_63_characters() -> None:
 
 
 class _Refuses(BaseHTTPRequestHandler):
+    home = ""
+
     def do_GET(self) -> None:
-        self.send_response(403)
-        self.send_header("Content-Length", "0")
+        is_health = self.path == HEALTH_PATH
+        body = json.dumps({"home": self.home}).encode() if is_health else b""
+        self.send_response(200 if is_health else 403)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -140,11 +150,13 @@ class _Refuses(BaseHTTPRequestHandler):
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     """The home of an engine that answers."""
-    server = HTTPServer(("127.0.0.1", 0), _Refuses)
+    handler = type("Engine", (_Refuses,), {"home": str(tmp_path)})
+    server = HTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}"
-    (tmp_path / "engine.json").write_text(json.dumps({"endpoint_url": url, "region": "eu-west-1"}))
+    state = {"endpoint_url": url, "region": "eu-west-1", "home": str(tmp_path)}
+    (tmp_path / "engine.json").write_text(json.dumps(state))
     (tmp_path / "credentials.json").write_text(
         json.dumps({"access_key_id": "AKIDLOCAL", "secret_access_key": "s"})
     )
@@ -185,6 +197,21 @@ def test_the_local_engine_is_reached_past_proxies_and_profiles(
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
+def test_bodies_for_the_local_engine_carry_a_checksum_and_no_signature(home: Path) -> None:
+    client = LocalSession(home).client("s3")
+    sent: list[AWSPreparedRequest] = []
+
+    def answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, HTTPResponse(io.BytesIO(), preload_content=False))
+
+    client.meta.events.register("before-send.s3", answer)
+    client.put_object(Bucket="bucket", Key="key", Body=b"body")
+
+    assert sent[0].headers["X-Amz-Content-SHA256"] == b"UNSIGNED-PAYLOAD"
+    assert sent[0].headers["x-amz-checksum-crc32"] == b"26gLsg=="
+
+
 def test_instance_type_local_means_the_local_engine(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +225,13 @@ def test_an_engine_that_does_not_answer_is_not_taken_for_running(tmp_path: Path)
     (tmp_path / "credentials.json").write_text('{"access_key_id": "a", "secret_access_key": "s"}')
 
     assert find_engine(tmp_path) is None
+
+
+def test_another_homes_engine_on_the_port_of_a_dead_one_is_not_taken_for_it(home: Path) -> None:
+    assert find_engine(home) is not None
+    state = json.loads((home / "engine.json").read_text())
+    (home / "engine.json").write_text(json.dumps({**state, "home": "/another/home"}))
+    assert find_engine(home) is None
 
 
 def test_an_engine_that_is_not_installed_is_said_to_be(tmp_path: Path) -> None:

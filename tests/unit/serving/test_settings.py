@@ -15,7 +15,8 @@ def test_an_empty_environment_gives_the_contract() -> None:
     assert settings.model_dir == Path("/opt/ml/model")
     assert settings.timeout_s == 60
     assert settings.max_request_bytes == 25 * 2**20
-    assert settings.predict_threads == 1
+    assert settings.workers is None
+    assert settings.max_batch_size == 1
     assert not settings.allow_pickle
     assert settings.cpus >= 1
 
@@ -34,7 +35,14 @@ def test_every_variable_is_read() -> None:
             "SAGEMAKER_MAX_REQUEST_SIZE": "1000",
             "SAGEMAKER_ALLOW_PICKLE": "true",
             "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/CSV",
-            "INTERMODAL_PREDICT_THREADS": "3",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
+            "SAGEMAKER_MULTI_MODEL": "true",
+            "INTERMODAL_EVICT_MODELS": "true",
+            "MAX_BATCH_SIZE": "32",
+            "MAX_BATCH_DELAY_MS": "1.5",
+            "INTERMODAL_BATCH_LATENCY_MS": "20",
+            "INTERMODAL_ACCESS_LOG": "true",
+            "INTERMODAL_SLOW_REQUEST_MS": "250",
             "SAGEMAKER_NUM_CPUS": "7",
         }
     )
@@ -45,7 +53,10 @@ def test_every_variable_is_read() -> None:
     assert (settings.log_level, settings.timeout_s) == (10, 1.5)
     assert (settings.max_request_bytes, settings.allow_pickle) == (1000, True)
     assert settings.default_accept == "text/csv"
-    assert (settings.predict_threads, settings.cpus) == (3, 7)
+    assert (settings.workers, settings.cpus) == (3, 7)
+    assert (settings.multi_model, settings.evict_models, settings.access_log) == (True, True, True)
+    assert (settings.max_batch_size, settings.max_batch_delay_s) == (32, 0.0015)
+    assert (settings.batch_latency_s, settings.slow_request_s) == (0.02, 0.25)
 
 
 def test_an_empty_value_counts_as_none() -> None:
@@ -84,7 +95,12 @@ def test_a_log_level_may_be_a_name() -> None:
         ("SAGEMAKER_MAX_REQUEST_SIZE", "0"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-6"),
         ("SAGEMAKER_ALLOW_PICKLE", "perhaps"),
-        ("INTERMODAL_PREDICT_THREADS", "0"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0"),
+        ("SAGEMAKER_MULTI_MODEL", "many"),
+        ("MAX_BATCH_SIZE", "0"),
+        ("MAX_BATCH_DELAY_MS", "-1"),
+        ("MAX_BATCH_DELAY_MS", "soon"),
+        ("INTERMODAL_BATCH_LATENCY_MS", "0"),
         ("SAGEMAKER_NUM_CPUS", "many"),
     ],
 )

@@ -1,6 +1,7 @@
 """Which kind of network instances get here."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from intermodal_engine.drivers.isolation import Isolation
 from intermodal_engine.drivers.network.place import Place
 from intermodal_engine.drivers.network.private import PrivateNetworks, why_not_private
 from intermodal_engine.drivers.network.shared import SharedNetworks
+
+_PRIVATE = "private"
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +51,30 @@ def choose_networks(folder: Path, isolation: Isolation, engine_port: int | None)
     cause = why_not_private()
     if cause is None:
         try:
-            return _rehearsed(PrivateNetworks(folder / "private", engine_port))
+            return _rehearsed(PrivateNetworks(folder / _PRIVATE, engine_port))
         except OSError as error:
             cause = str(error)
     _log.info("instances share the host's network: %s", cause)
     return shared
+
+
+def prune_networks(folder: Path) -> None:
+    """Removes, without an engine, what instances left that ended while none ran.
+
+    Args:
+        folder: the driver's.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    own = folder / _PRIVATE
+    if os.geteuid() != 0 or not own.is_dir():
+        return
+    private = PrivateNetworks(own, engine_port=0)
+    try:
+        private.prune_now()
+    finally:
+        private.close()
 
 
 def _rehearsed(private: PrivateNetworks) -> PrivateNetworks:

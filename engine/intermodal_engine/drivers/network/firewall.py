@@ -8,6 +8,7 @@ traffic is forwarded, and the last network switches it off again.
 """
 
 import fcntl
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ LINK_PREFIX = "im"
 ISOLATED = "i"
 """Follows the engine's id in the names of interfaces that nothing may leave by."""
 TABLE = "intermodal"
+
+_OWNED = re.compile("(?:engine|to-host|to-others)-([0-9a-f]{6})")
+"""The names of chains that are one engine's, and its id."""
 
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _LOCK = Path("/run/lock/intermodal-network")
@@ -100,15 +104,18 @@ class Firewall:
             self._is_ours_current = True
 
     def close(self) -> None:
-        """Takes its own chain away after this engine's last network, the table after all engines'.
+        """Takes its own chains away after this engine's last network, the table after all engines'.
 
-        Whoever is about to make a network is safe: they open after they have made interfaces.
+        So go the chains of engines that are no more and have no interface left. Whoever is about to
+        make a network is safe: they open after they have made interfaces.
         """
         with _locked(), Netlink(NETFILTER) as netlink:
             if links(self._prefix):
                 return
             present = [chain.name for chain in chains(netlink) if chain.table == TABLE]
-            _batch(netlink, self._removal(present))
+            owners = {name: found[1] for name in present if (found := _OWNED.fullmatch(name))}
+            unused = [name for name, owner in owners.items() if not links(LINK_PREFIX + owner)]
+            _batch(netlink, [_message(_DEL_CHAIN, 0, _named(name)) for name in unused])
             if not present or links(LINK_PREFIX):
                 return
             _batch(netlink, [_message(_DEL_TABLE, 0, text(1, TABLE))])

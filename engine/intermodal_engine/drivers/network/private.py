@@ -95,7 +95,25 @@ class PrivateNetworks:
 
     def prune(self) -> None:
         """Begins to remove what no living instance uses."""
-        self._pruner.submit(self._prune)
+        self._pruner.submit(self.prune_now)
+
+    def prune_now(self) -> None:
+        """Removes what no living instance uses; harmless beside an engine of the same folder.
+
+        Looks at interfaces first: one that comes later belongs to a network that lives.
+
+        Raises:
+            OSError: the kernel refuses.
+        """
+        found = links(self.link_prefix)
+        blocks = self._registry.blocks()
+        remover = Links()
+        for index, name in found.items():
+            if _block_of(name) not in blocks:
+                remover.remove(index)
+        remover.close()
+        if not blocks:
+            self._firewall.close()
 
     def rehearse(self) -> None:
         """Makes a network, then begins to remove it and what an earlier run left.
@@ -149,18 +167,6 @@ class PrivateNetworks:
             namespace.close()
             raise
         return namespace.take()
-
-    def _prune(self) -> None:
-        """Looks at interfaces first: one that comes later belongs to a network that lives."""
-        found = links(self.link_prefix)
-        blocks = self._registry.blocks()
-        remover = Links()
-        for index, name in found.items():
-            if _block_of(name) not in blocks:
-                remover.remove(index)
-        remover.close()
-        if not blocks:
-            self._firewall.close()
 
 
 def _is_free(subnet: IPv4Network, occupied: list[IPv4Network]) -> bool:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from intermodal_engine.drivers.supervision.plan import SupervisorPlan
 
-CANNOT_EXECUTE = "cannot execute "
-"""What the outcome of a start begins with whose command is at fault, and nothing else."""
+NOT_EXECUTED = 127
+"""Exit code of a program that never ran, as of a shell's command that is not found."""
 KILL_TREE = signal.SIGRTMIN
 """Tells init to kill everything below it."""
 _FORWARDED = frozenset(
@@ -103,10 +103,11 @@ class Init:
             os.chdir(self.plan["directory"])
             argv = self.plan["argv"]
             os.execvpe(argv[0], argv, self.plan["environment"])  # noqa: S606 (what init is for)
-        except OSError as error:
-            message = f"{CANNOT_EXECUTE}`{self.plan['argv'][0]}`: {error.strerror}"
+        except (OSError, ValueError) as error:  # a NUL in an argument or a variable
+            cause = error.strerror if isinstance(error, OSError) else error
+            message = f"cannot execute `{self.plan['argv'][0]}`: {cause}"
             os.write(self.outcome_w, message.encode())
-        os._exit(127)
+        os._exit(NOT_EXECUTED)
 
     def _wait(self, program: int) -> int:
         """Reaps and forwards until the program has ended; returns its wait status."""

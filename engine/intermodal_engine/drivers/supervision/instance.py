@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PLAN_FD, _ALIVE_FD, _OUTCOME_FD, _NETWORK_FD = 3, 4, 5, 6  # As plan.py says; its import is dear.
 _MOST_DESCRIPTORS = 1 << 30
+_LOOK_S = 10.0
+"""How often it looks whether its folder is still there."""
 _INIT_PATIENCE_S = 10.0
 """How long init may take to end a killed tree before it is killed itself."""
 
@@ -122,6 +124,8 @@ class Supervisor:
                 poll.unregister(out_r)
             if self.wakeup_r in ready and signal.SIGTERM in os.read(self.wakeup_r, 512):
                 self._begin_stop()
+            if os.fstat(_ALIVE_FD).st_nlink == 0:
+                self._begin_stop()  # its folder was removed: no engine can ever ask it to
             if limit_at is not None and time.monotonic() >= limit_at:
                 limit_at = None
                 self.record["max_runtime_exceeded"] = True
@@ -189,15 +193,10 @@ def _take_sigterm() -> int:
     return wakeup_r
 
 
-def _timeout_ms(*due: float | None) -> int | None:
-    """Milliseconds until the next of some monotonic times, an hour at most; None for never.
-
-    poll(2) takes no more than 2^31 milliseconds, and a job may run for 28 days.
-    """
-    times = [at for at in due if at is not None]
-    if not times:
-        return None
-    wait_s = min(min(times) - time.monotonic(), 3600.0)
+def _timeout_ms(*due: float | None) -> int:
+    """Milliseconds until the next of some monotonic times, or until the next look."""
+    now = time.monotonic()
+    wait_s = min([_LOOK_S, *(at - now for at in due if at is not None)])
     return max(0, int(wait_s * 1000) + 1)
 
 

@@ -7,6 +7,7 @@ from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
+    check_program,
     copy_members,
     invalid,
     list_page,
@@ -100,6 +101,7 @@ def _check(parameters: Parameters) -> None:
         raise not_served("a model package in place of `Image`", "name the image")
     if container.get("Mode", "SingleModel") != "SingleModel":
         raise not_served("`Mode` `MultiModel`", "deploy one endpoint a model")
+    check_program((), container.get("Environment", {}))
     _check_data(container)
 
 

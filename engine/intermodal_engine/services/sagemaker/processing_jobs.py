@@ -12,6 +12,7 @@ from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
+    check_program,
     copy_members,
     invalid,
     list_page,
@@ -104,6 +105,11 @@ def _check(call: Call, parameters: Parameters) -> None:
     sources = [entry["S3Input"]["LocalPath"] for entry in inputs]
     targets = [entry["S3Output"]["LocalPath"] for entry in outputs]
     _check_unique("LocalPath", [str(parse_local_path(path)) for path in sources + targets])
+    program = parameters["AppSpecification"]
+    check_program(
+        [*program.get("ContainerEntrypoint", []), *program.get("ContainerArguments", [])],
+        parameters.get("Environment", {}),
+    )
     _check_cluster(call, parameters["ProcessingResources"]["ClusterConfig"])
 
 

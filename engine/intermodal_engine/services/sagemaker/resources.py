@@ -1,6 +1,6 @@
 """What all SageMaker resources share: ARNs, tags, listings, and the errors about them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from intermodal_engine.services.call import Call, Parameters
@@ -24,6 +24,20 @@ def tags_of(parameters: Parameters) -> dict[str, str]:
 def invalid(message: str) -> ServiceError:
     """A ValidationException about what only the service can know."""
     return ServiceError("ValidationException", message)
+
+
+def check_program(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Makes sure that a program can be started like this at all.
+
+    Raises:
+        ServiceError: what no argument and no variable can hold.
+    """
+    for argument in arguments:
+        if "\0" in argument:
+            raise invalid(f"The container argument {argument!r} has a NUL character in it")
+    for name, value in environment.items():
+        if "\0" in value:
+            raise invalid(f"The environment variable {name} has a NUL character in its value")
 
 
 def copy_members(source: Mapping[str, Any], *names: str) -> dict[str, Any]:

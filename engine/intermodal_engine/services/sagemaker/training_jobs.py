@@ -1,8 +1,9 @@
 """Training jobs: Create, Describe, List, Stop."""
 
 import math
+import os.path
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
@@ -17,6 +18,7 @@ from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
+    check_program,
     copy_members,
     invalid,
     list_page,
@@ -45,6 +47,17 @@ _DESCRIBED = (
     "RemoteDebugConfig",
     "InfraCheckConfig",
 )
+
+
+_RESERVED = (
+    "/opt/ml/input",
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64"),
+    *("/proc", "/run", "/sbin", "/sys", "/usr"),
+)
+"""Folders that no checkpoints may be in."""
+
+_NEEDED = ("/opt/ml/code", "/opt/ml/model", "/opt/ml/output", "/opt/ml/output/data")
+"""Folders that checkpoints may be in, but not hide."""
 
 
 def create_training_job(call: Call, parameters: Parameters) -> Parameters:
@@ -166,8 +179,13 @@ def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:
     _check_resources(parameters["ResourceConfig"])
     _check_warm_pool(parameters)
     _check_times(parameters)
+    check_program(
+        [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])],
+        parameters.get("Environment", {}),
+    )
     if "CheckpointConfig" in parameters:
         _check_uri(parameters["CheckpointConfig"]["S3Uri"], "checkpointConfig.s3Uri")
+        _check_checkpoint_folder(parameters["CheckpointConfig"].get("LocalPath"))
     try:
         compile_definitions(algorithm.get("MetricDefinitions", []))
     except ValueError as error:
@@ -183,6 +201,29 @@ def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:
         cause = refusal(channel, mode, file_systems)
         if cause is not None:
             raise invalid(cause)
+
+
+def _check_checkpoint_folder(path: str | None) -> None:
+    """Keeps checkpoints out of what the job needs itself.
+
+    The words are those about the `LocalPath` of `TensorBoardOutputConfig`; AWS's own list for
+    checkpoints is not published.
+    """
+    if path is None:
+        return
+    where = '"LocalPath" of "CheckpointConfig"'
+    folder = PurePosixPath(os.path.normpath(path))
+    if not path.startswith("/") or "\0" in path:
+        raise invalid(f"{where} must be an absolute path: {path!r}")
+    if any(folder.is_relative_to(one) for one in _RESERVED):
+        raise invalid(
+            f"{where} cannot start with the following reserved path: [{', '.join(_RESERVED)}]"
+        )
+    hidden = next(
+        (one for one in (*_NEEDED, *_RESERVED) if PurePosixPath(one).is_relative_to(folder)), None
+    )
+    if hidden is not None:
+        raise invalid(f"{where} cannot be or hold {hidden}, which the job needs: {path}")
 
 
 def _check_times(parameters: Parameters) -> None:

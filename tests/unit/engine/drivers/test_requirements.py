@@ -75,3 +75,20 @@ def test_without_namespaces_only_opt_ml_can_be_placed_elsewhere(
     assert str(train.ml) in note
     with pytest.raises(PlanRefusedError, match="`/data` cannot be mounted"):
         check(replace(train, mounts=(outside,)), Isolation.NONE, has_network=False)
+
+
+def test_a_mount_may_not_hide_what_the_instance_needs(train: InstanceSpec, tmp_path: Path) -> None:
+    spec = replace(train, mounts=(Mount(tmp_path, "/data/checkpoints", MountMode.READ_WRITE),))
+    for has_network in (False, True):
+        check(spec, Isolation.NAMESPACES, has_network=has_network, needed=(Path("/data/other"),))
+        for needed in ("/data/checkpoints", "/data/checkpoints/home/instances"):
+            with pytest.raises(PlanRefusedError, match=f"would hide `{needed}`"):
+                check(spec, Isolation.NAMESPACES, has_network=has_network, needed=(Path(needed),))
+
+
+def test_a_mount_below_a_file_is_refused(train: InstanceSpec, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    target = f"{tmp_path}/file/below"
+    spec = replace(train, mounts=(Mount(tmp_path, target, MountMode.READ_WRITE),))
+    with pytest.raises(PlanRefusedError, match=f"`{target}` cannot be made in .*: that is a file"):
+        check(spec, Isolation.USER_NAMESPACES, has_network=False)

@@ -1,15 +1,16 @@
 """What a job leaves behind goes into S3, and nothing of it stays in the engine's scratch folder."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from intermodal_contract.channel import S3Uri
 from intermodal_contract.training_files import TrainingPaths
+from intermodal_engine import folders
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.store.objects.errors import KeyTooLongError
+from tests.helpers.deep_folders import make_deep
 from tests.helpers.object_store import BUCKET, Shelf, fast_folder
 
 
@@ -64,14 +65,9 @@ def test_folders_within_folders_without_end_are_told_and_hold_nobody_up(shelf: S
     host, scratch = TrainingPaths(shelf.home / "ml"), shelf.home / "tmp" / "artifacts"
     host.model.mkdir(parents=True)
     (host.model / "weights").write_text("1")
-    here = os.open(host.model, os.O_PATH)
-    for _ in range(1500):  # deeper than a path can say at once
-        os.mkdir("d", dir_fd=here)
-        here, above = os.open("d", os.O_PATH, dir_fd=here), here
-        os.close(above)
-    os.close(here)
+    make_deep(host.model)
     uploader = ArtifactUploader(shelf.store, scratch)
     model = uploader.upload_model([host], S3Uri(BUCKET, "o/"), compressed=True)
     (too_deep,) = model.left_out
     assert too_deep.startswith("d/d/d/")
-    subprocess.run(["rm", "-rf", str(host.model)], check=True)  # pytest would recurse
+    folders.remove(host.model)  # pytest would recurse

@@ -12,6 +12,7 @@ from intermodal_engine.lifecycle.capacity import Capacity, Demand, Grant, machin
 from intermodal_engine.lifecycle.training_job import NotSpotError
 from intermodal_engine.settings import Settings
 from intermodal_engine.wire.errors import ServiceError
+from tests.helpers.deep_folders import make_deep
 from tests.helpers.lifecycle import World, make_world, training_request
 
 MEMORY = Path("/dev/shm")
@@ -253,6 +254,25 @@ def test_half_results_are_in_s3_while_the_job_runs_and_with_it_at_its_end(world:
         one.key.partition(prefix)[2] for one in objects.iterate("results") if prefix in one.key
     ]
     assert found == ["late", "plot.png"]
+
+
+def test_checkpoints_that_lie_too_deep_are_told_once_and_the_others_are_kept(world: World) -> None:
+    world.driver.script("*", Outcome(after_s=100))
+    world.driver.script("*/algo-1/0", Outcome(after_s=10, is_lost=True))
+    create(world, **KEPT, RetryStrategy={"MaximumRetryAttempts": 1})
+    save(world, "good", "1")
+    (first,) = world.driver.started
+    make_deep(first.ml / "checkpoints")
+    world.advance(2)
+    save(world, "later", "2")
+    world.advance(2)
+    assert kept(world) == {"ck/good": b"1", "ck/later": b"2"}
+    told = [line for line in first.log.read_text().splitlines() if "is not kept in" in line]
+    assert len(told) == 1
+    assert "intermodal: `d/d/d/" in told[0]
+    world.advance(6)  # its folder is made anew
+    world.advance(100)
+    assert describe(world)["TrainingJobStatus"] == "Completed"
 
 
 def test_the_last_checkpoint_is_kept_however_late_it_was_written(world: World) -> None:

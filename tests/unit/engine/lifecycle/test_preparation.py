@@ -1,6 +1,7 @@
 """What stands in for an image is made before jobs and endpoints count their time."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,30 @@ def world(tmp_path: Path, clock: EventfulClock) -> World:
     return world
 
 
+@dataclass
+class Waiting:
+    """A world in which what is to be got is got when a test says so."""
+
+    world: World
+    works: list[Callable[[], None]]
+
+    def get(self) -> None:
+        """Everything that was asked for is got."""
+        while self.works:
+            self.works.pop(0)()
+        self.world.settle()
+
+
+@pytest.fixture
+def waiting(tmp_path: Path) -> Waiting:
+    works: list[Callable[[], None]] = []
+    world = make_world(tmp_path / "home", spawn=works.append)
+    world.backends.objects.create_bucket("results")
+    world.driver.script("*", Outcome(after_s=10))
+    world.driver.script("*/slow*", Outcome(after_s=10, preparation_s=MAKING_S))
+    return Waiting(world, works)
+
+
 def train(world: World, name: str) -> dict[str, Any]:
     world.call("CreateTrainingJob", **training_request(name))
     world.settle()
@@ -52,6 +77,24 @@ def train(world: World, name: str) -> dict[str, Any]:
     job = world.call("DescribeTrainingJob", TrainingJobName=name)
     assert job["TrainingJobStatus"] == "Completed"
     return job
+
+
+def create_endpoint(world: World, name: str) -> None:
+    """One of two instances."""
+    world.call(
+        "CreateModel",
+        ModelName="model",
+        ExecutionRoleArn=ROLE,
+        PrimaryContainer={"Image": "img:1"},
+    )
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "model",
+        "InitialInstanceCount": 2,
+        "InstanceType": "ml.m5.xlarge",
+    }
+    world.call("CreateEndpointConfig", EndpointConfigName="one", ProductionVariants=[variant])
+    world.call("CreateEndpoint", EndpointName=name, EndpointConfigName="one")
 
 
 def statuses(job: dict[str, Any]) -> list[str]:
@@ -83,6 +126,73 @@ def test_a_job_that_is_stopped_meanwhile_never_trains(world: World, clock: Event
     world.settle()
     job = world.call("DescribeTrainingJob", TrainingJobName="job-1")
     assert statuses(job)[2:] == ["DownloadingTrainingImage", "Stopping", "Stopped"]
+    assert world.driver.started == []
+
+
+def test_a_stop_takes_effect_while_what_stands_in_for_the_image_is_still_made(
+    waiting: Waiting,
+) -> None:
+    world = waiting.world
+    world.call("CreateTrainingJob", **training_request("slow-1"))
+    processing.create(world, "slow-2")
+    world.settle()
+    world.call("StopTrainingJob", TrainingJobName="slow-1")
+    processing.stop(world, "slow-2")
+    world.settle()
+    job = world.call("DescribeTrainingJob", TrainingJobName="slow-1")
+    assert statuses(job)[2:] == ["DownloadingTrainingImage", "Stopping", "Stopped"]
+    assert processing.describe(world, "slow-2")["ProcessingJobStatus"] == "Stopped"
+    assert len(waiting.works) == 2
+    waiting.get()
+    assert world.driver.started == []
+
+
+def test_a_job_waits_for_its_image_without_keeping_others_from_theirs(waiting: Waiting) -> None:
+    world = waiting.world
+    world.call("CreateTrainingJob", **training_request("slow"))
+    world.settle()
+    assert statuses(train(world, "quick"))[-1] == "Completed"
+    assert len(waiting.works) == 1
+    waiting.get()
+    world.advance(10)
+    job = world.call("DescribeTrainingJob", TrainingJobName="slow")
+    assert job["TrainingJobStatus"] == "Completed"
+
+
+def test_what_was_restored_is_told_however_long_the_image_took(waiting: Waiting) -> None:
+    world = waiting.world
+    world.backends.objects.put_bytes("results", "checkpoints/one.pt", b"1")
+    checkpoints = {"S3Uri": "s3://results/checkpoints"}
+    world.call("CreateTrainingJob", **training_request("slow", CheckpointConfig=checkpoints))
+    world.settle()
+    waiting.get()
+    job = world.call("DescribeTrainingJob", TrainingJobName="slow")
+    message = job["SecondaryStatusTransitions"][-1]["StatusMessage"]
+    assert message.endswith("Checkpoint files restored: 1.")
+
+
+def test_a_job_that_waits_too_long_for_its_image_says_so(waiting: Waiting) -> None:
+    world = waiting.world
+    limits = {"MaxRuntimeInSeconds": 30, "MaxWaitTimeInSeconds": 60}
+    spot = {"EnableManagedSpotTraining": True, "StoppingCondition": limits}
+    world.call("CreateTrainingJob", **training_request("slow", **spot))
+    world.settle()
+    world.advance(60)
+    job = world.call("DescribeTrainingJob", TrainingJobName="slow")
+    assert job["TrainingJobStatus"] == "Stopped"
+    assert statuses(job)[2:] == ["DownloadingTrainingImage", "Stopping", "MaxWaitTimeExceeded"]
+
+
+def test_an_endpoint_can_be_deleted_while_its_image_is_made(waiting: Waiting) -> None:
+    world = waiting.world
+    create_endpoint(world, "slow")
+    world.settle()
+    assert world.call("DescribeEndpoint", EndpointName="slow")["EndpointStatus"] == "Creating"
+    assert len(waiting.works) == 2
+    world.call("DeleteEndpoint", EndpointName="slow")
+    world.settle()
+    assert world.call("ListEndpoints")["Endpoints"] == []
+    waiting.get()
     assert world.driver.started == []
 
 
@@ -121,20 +231,7 @@ def test_an_endpoint_has_its_whole_time_to_become_healthy_after_its_image_is_the
     world: World,
 ) -> None:
     world.driver.script("endpoint/*", Outcome(after_s=None, preparation_s=MAKING_S))
-    world.call(
-        "CreateModel",
-        ModelName="model",
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": "img:1"},
-    )
-    variant = {
-        "VariantName": "AllTraffic",
-        "ModelName": "model",
-        "InitialInstanceCount": 2,
-        "InstanceType": "ml.m5.xlarge",
-    }
-    world.call("CreateEndpointConfig", EndpointConfigName="one", ProductionVariants=[variant])
-    world.call("CreateEndpoint", EndpointName="ep", EndpointConfigName="one")
+    create_endpoint(world, "ep")
     world.settle()
     world.advance(world.backends.settings.health_timeout_s - 1)
     assert len(world.driver.started) == 2

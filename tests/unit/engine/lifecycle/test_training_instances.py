@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from intermodal_engine.clock import FakeClock
+from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
@@ -19,11 +20,18 @@ from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Record
 from tests.helpers.lifecycle import access, training_request
 
+ATTEMPT = Attempt(0, 0.0)
+
 
 @pytest.fixture
-def instances(tmp_path: Path) -> TrainingInstances:
+def settings(tmp_path: Path) -> Settings:
     settings = Settings(home=tmp_path)
     settings.scratch_folder.mkdir()
+    return settings
+
+
+@pytest.fixture
+def objects(settings: Settings) -> ObjectStore:
     objects = ObjectStore(
         settings.objects_folder,
         settings.scratch_folder,
@@ -31,6 +39,11 @@ def instances(tmp_path: Path) -> TrainingInstances:
         FakeClock(),
     )
     objects.create_bucket("checkpoints")
+    return objects
+
+
+@pytest.fixture
+def instances(settings: Settings, objects: ObjectStore) -> TrainingInstances:
     return TrainingInstances(
         specs=JobSpecs(
             KIND,
@@ -43,6 +56,7 @@ def instances(tmp_path: Path) -> TrainingInstances:
         feeders=Feeders(),
         keeper=CheckpointKeeper(objects, settings.artifacts_folder),
         cache=lambda _request, _host: (),
+        note=lambda _log, _texts: None,
     )
 
 
@@ -55,17 +69,25 @@ def request_of(**changes: Any) -> TrainingRequest:
 
 @pytest.mark.parametrize("place", [{}, {"LocalPath": "/opt/ml/elsewhere"}])
 def test_what_is_remembered_of_checkpoints_goes_with_the_attempt(
-    instances: TrainingInstances, tmp_path: Path, place: dict[str, Any]
+    instances: TrainingInstances, objects: ObjectStore, tmp_path: Path, place: dict[str, Any]
 ) -> None:
     request = request_of(CheckpointConfig={"S3Uri": "s3://checkpoints/job", **place})
     folder = tmp_path / "instances" / KIND / "job-1" / "algo-1"
     folder = folder / "checkpoints" if place else folder / "ml" / "checkpoints"
     folder.mkdir(parents=True)
     (folder / "last.pt").write_text("saved")
-    assert instances.upload_meanwhile(request) == 1
-    assert instances.upload_meanwhile(request) == 0
+
+    def uploaded() -> list[str]:
+        """What is put into S3 now."""
+        for one in list(objects.iterate("checkpoints")):
+            objects.delete("checkpoints", one.key)
+        instances.upload_meanwhile(request, ATTEMPT)
+        return [one.key for one in objects.iterate("checkpoints")]
+
+    assert uploaded() == ["job/last.pt"]
+    assert uploaded() == []
     instances.forget(request)
-    assert instances.upload_meanwhile(request) == 1
+    assert uploaded() == ["job/last.pt"]
 
 
 @pytest.mark.parametrize("folder", ["checkpoints", "output/intermediate"])
@@ -80,4 +102,4 @@ def test_a_folder_that_became_a_link_is_never_followed(
     link.symlink_to(secret)
     request = request_of(CheckpointConfig={"S3Uri": "s3://checkpoints/job"})
     with pytest.raises(OutputLostError, match="was replaced by a link"):
-        instances.upload_meanwhile(request)
+        instances.upload_meanwhile(request, ATTEMPT)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from intermodal_engine import folders
 from intermodal_engine.drivers.base import MountMode
 from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.store.log_streams import last_lines
+from tests.helpers.deep_folders import make_deep
 from tests.helpers.lifecycle import ROLE, World
 from tests.helpers.processing import (
     cluster,
@@ -192,6 +194,19 @@ def test_a_continuous_output_is_in_s3_while_the_job_runs(world: World) -> None:
     assert results(world) == {"live/first.csv": "ab"}
     world.advance(60)
     assert results(world) == {"live/first.csv": "ab", "live/last.csv": "z", "late/t.csv": "t"}
+
+
+def test_outputs_that_lie_too_deep_are_told_and_the_others_are_uploaded(world: World) -> None:
+    world.driver.script("*", Outcome(after_s=5, files={"processing/train/a.csv": "1"}))
+    create(world, ProcessingOutputConfig=TRAIN)
+    world.settle()
+    (spec,) = world.driver.started
+    make_deep(spec.ml / "processing/train")
+    world.advance(5)
+    assert describe(world)["ProcessingJobStatus"] == "Completed"
+    assert results(world) == {"run-1/a.csv": "1"}
+    assert "intermodal: `d/d/d/" in spec.log.read_text()
+    folders.remove(spec.ml)  # pytest would recurse
 
 
 def test_links_are_not_followed_into_s3(world: World, tmp_path: Path) -> None:

@@ -1,0 +1,439 @@
+"""One client's connection: HTTP/1.1 between httptools' parser and the application.
+
+Small bodies come through the parser. A body that is announced as large is read by the socket
+straight into a buffer of its own, which the model then views: no copy. Requests of one connection
+are answered in their order, one at a time.
+"""
+
+import asyncio
+import mmap
+from collections import deque
+from typing import Protocol
+
+import httptools
+
+from intermodal_serving.messages import Answer, Body, Request
+
+DIRECT_BYTES = 64 * 1024
+"""From this size on a body is read into a buffer of its own."""
+
+URL_LIMIT_BYTES = 8 * 1024
+HEADERS_LIMIT_BYTES = 64 * 1024
+HEADERS_LIMIT = 200
+DISCARD_LIMIT_BYTES = 256 * 2**20
+"""So much of a refused body is read, so that the client sees the answer and not a reset."""
+
+PIPELINE_LIMIT = 16
+"""So many requests may wait on one connection before it is read no further."""
+
+_REASONS = {
+    200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 400: "Bad Request",
+    403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+    408: "Request Timeout", 409: "Conflict", 413: "Content Too Large", 414: "URI Too Long",
+    415: "Unsupported Media Type", 422: "Unprocessable Content", 424: "Failed Dependency",
+    426: "Upgrade Required", 429: "Too Many Requests", 431: "Request Header Fields Too Large",
+    500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable",
+    504: "Gateway Timeout", 507: "Insufficient Storage", 530: "Model Error",
+}  # fmt: skip
+
+
+class Service(Protocol):
+    """What a connection needs of the server it belongs to."""
+
+    max_body_bytes: int
+    scratch: memoryview
+    """Where all connections read to; used up before the loop goes on."""
+
+    date_header: str
+    """The `date` line, with its end."""
+
+    is_draining: bool
+
+    def time(self) -> float:
+        """The loop's clock, in seconds."""
+
+    def opened(self, connection: "Connection") -> None:
+        """A connection is there."""
+
+    def closed(self, connection: "Connection") -> None:
+        """A connection is gone."""
+
+    def handle(self, request: Request) -> None:
+        """Answer a request, now or later, by `request.connection.answer`."""
+
+
+class Connection(asyncio.BufferedProtocol):
+    """One connection.
+
+    Args:
+        service: whom it asks.
+    """
+
+    # Of the request that is coming; set anew by `_start`.
+    _url: bytes
+    _headers: list[tuple[bytes, bytes]]
+    _headers_bytes: int
+    _has_headers: bool
+    _announced: int | None
+    _expects: bool
+    _body: bytes | bytearray
+    _direct: mmap.mmap | None
+    _rest: memoryview | None
+    _refused: Request | None
+    _received: int
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiting: deque[Request] = deque()
+        self.active: Request | None = None
+        """The request that is being answered."""
+        self.is_receiving = False
+        """Whether a request has begun to come and is not whole."""
+        self.is_closing = False
+        self.changed_at = service.time()
+        """When bytes last came or an answer was last given, on the loop's clock."""
+        self.began_at = 0.0
+        """When the request that is coming began."""
+        self.stalled_at: float | None = None
+        """Since when the client takes no bytes, although there are some for it."""
+        self._resumed: asyncio.Future[None] | None = None
+        self._spare: mmap.mmap | None = None
+        self._discard = 0
+        self._is_paused = False
+        self._is_deaf = False
+        self._start()
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """asyncio's: the connection is open."""
+        self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
+        self._service.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """asyncio's: the connection is gone."""
+        self.is_closing = True
+        self._transport = None
+        self._waiting.clear()
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+        if self.active is not None and self.active.on_gone is not None:
+            self.active.on_gone()
+        self._service.closed(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        """asyncio's: where the next bytes go."""
+        if self._rest is not None:
+            return self._rest
+        if self._discard:
+            return self._service.scratch[: self._discard]
+        return self._service.scratch
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """asyncio's: so many bytes came."""
+        self.changed_at = self._service.time()
+        if self._rest is not None:
+            self._rest = self._rest[nbytes:]
+            if not self._rest:
+                self._end_direct()
+        elif self._discard:
+            self._discard -= nbytes
+            if not self._discard:
+                self._anew()
+        elif not (self.is_closing or self._is_deaf):
+            self._feed(self._service.scratch[:nbytes])
+
+    def eof_received(self) -> bool:
+        """asyncio's: whether to stay open; a client that ended its side may wait for its answer."""
+        last = self._waiting[-1] if self._waiting else self.active
+        if last is None or self.is_receiving:
+            return False
+        last.is_last = True
+        return True
+
+    def pause_writing(self) -> None:
+        """asyncio's: the client is slower than we are."""
+        self.stalled_at = self._service.time()
+
+    def resume_writing(self) -> None:
+        """asyncio's: the client took what waited."""
+        self.stalled_at = None
+        if self._resumed is not None and not self._resumed.done():
+            self._resumed.set_result(None)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        """httptools': a request begins."""
+        self._start()
+        self.is_receiving = True
+        self.began_at = self._service.time()
+
+    def on_url(self, url: bytes) -> None:
+        """httptools': a piece of the target."""
+        self._url = self._url + url if self._url else url
+        if len(self._url) > URL_LIMIT_BYTES:
+            raise _RefusedError(414, f"the URL is longer than {URL_LIMIT_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools': one header."""
+        name = name.lower()
+        self._headers.append((name, value))
+        self._headers_bytes += len(name) + len(value)
+        if self._headers_bytes > HEADERS_LIMIT_BYTES or len(self._headers) > HEADERS_LIMIT:
+            raise _RefusedError(431, f"the headers are more than {HEADERS_LIMIT_BYTES} bytes")
+        if name == b"content-length":
+            if not value.isdigit() or len(value) > 18:
+                raise _RefusedError(400, "the Content-Length is not a number")
+            self._announced = int(value)
+        elif name == b"expect":
+            self._expects = value.lower() == b"100-continue"
+
+    def on_headers_complete(self) -> None:
+        """httptools': the body comes next, if there is one."""
+        self._has_headers = True
+        announced = self._announced or 0
+        limit = self._service.max_body_bytes
+        if announced > limit:
+            self._refuse_body(limit)
+        elif self._expects and self._transport is not None and self.active is None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if announced > DIRECT_BYTES and self._refused is None:
+            self._direct = self._take_buffer(announced)
+            self._rest = memoryview(self._direct)[:announced]
+
+    def on_body(self, chunk: bytes) -> None:
+        """httptools': a piece of the body."""
+        if self._refused is not None:
+            self._received += len(chunk)
+            return
+        if self._rest is not None:
+            self._rest[: len(chunk)] = chunk
+            self._rest = self._rest[len(chunk) :]
+            return
+        if not self._body:
+            self._body = chunk
+        else:
+            if not isinstance(self._body, bytearray):
+                self._body = bytearray(self._body)
+            self._body += chunk
+        if len(self._body) > self._service.max_body_bytes:
+            self._received = len(self._body)
+            self._refuse_body(self._service.max_body_bytes)
+            self._body = b""
+
+    def on_message_complete(self) -> None:
+        """httptools': the request is whole."""
+        if self._refused is None:
+            body: Body = self._body
+            if self._direct is not None:
+                body = memoryview(self._direct)[: self._announced]
+            self._take(body)
+        self._start()
+
+    # What the application calls.
+
+    def answer(self, request: Request, answer: Answer) -> None:
+        """Send the answer of the active request; nothing happens if it has one or nobody waits."""
+        if request is not self.active:
+            return
+        transport = self._transport
+        if transport is None or self.is_closing:
+            self._done(request)
+            return
+        is_last = request.is_last or self._service.is_draining
+        head = self._head(answer, len(answer.body), is_last=is_last)
+        if request.method == "HEAD" or not answer.body:
+            transport.write(head)
+        elif len(answer.body) < DIRECT_BYTES:
+            transport.write(head + answer.body)
+        else:
+            transport.writelines((head, answer.body))
+        request.is_last = is_last
+        self._done(request)
+
+    def close(self) -> None:
+        """End the connection once all that was written is sent."""
+        self.is_closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.is_closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is there or coming."""
+        return self.active is None and not self._waiting and not self.is_receiving
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer would still reach anybody."""
+        return self._transport is not None and not self.is_closing
+
+    def check_pace(self, now: float, headers_timeout_s: float, body_timeout_s: float) -> None:
+        """End a connection whose request comes too slowly."""
+        is_body = self._rest is not None or self._discard or self._has_headers
+        if is_body and now - self.changed_at > body_timeout_s:
+            self._refuse(408, f"the body stood still for {body_timeout_s:g} s")
+        elif not is_body and now - self.began_at > headers_timeout_s:
+            self._refuse(408, f"the headers were not there within {headers_timeout_s:g} s")
+
+    def give_back_memory(self) -> None:
+        """Free the buffer for large bodies."""
+        self._spare = None
+
+    # The rest is ours.
+
+    def _start(self) -> None:
+        self._url = b""
+        self._headers = []
+        self._headers_bytes = 0
+        self._announced = None
+        self._expects = False
+        self._has_headers = False
+        self._body = b""
+        self._direct = None
+        self._rest = None
+        self._refused = None
+        self._received = 0
+        self.is_receiving = False
+
+    def _anew(self) -> None:
+        """Begin with the next request, where this one's body went past the parser."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._start()
+
+    def _feed(self, data: memoryview) -> None:
+        while True:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # Nothing here speaks another protocol, so it is a request like others.
+                data = data[upgrade.args[0] :]
+                self._anew()
+                if data and not self.is_closing:
+                    continue
+            except httptools.HttpParserCallbackError as error:
+                cause = error.__context__
+                if not isinstance(cause, _RefusedError):
+                    raise
+                self._refuse(cause.status, str(cause))
+            except httptools.HttpParserError:
+                self._refuse(400, "this is not HTTP/1.1 as RFC 9112 has it")
+            break
+        if self._refused is not None and self.is_receiving:
+            self._discard_body()
+
+    def _end_direct(self) -> None:
+        assert self._direct is not None  # noqa: S101 - the rest is a part of it
+        self._rest = None
+        self._take(memoryview(self._direct)[: self._announced])
+        self._anew()
+
+    def _take(self, body: Body) -> None:
+        self._put(self._new_request(body))
+
+    def _new_request(self, body: Body = b"") -> Request:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        return Request(
+            self,
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query,
+            self._headers,
+            self.began_at,
+            body,
+            is_last=not self._parser.should_keep_alive(),
+        )
+
+    def _put(self, request: Request) -> None:
+        if self.is_closing:
+            return
+        if self.active is None and not self._waiting:
+            self.active = request
+            self._service.handle(request)
+            return
+        self._waiting.append(request)
+        if len(self._waiting) >= PIPELINE_LIMIT and self._transport and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _done(self, request: Request) -> None:
+        self.active = None
+        self.changed_at = self._service.time()
+        body, request.body = request.body, b""
+        if isinstance(body, memoryview) and isinstance(body.obj, mmap.mmap):
+            self._spare = body.obj
+        if request.is_last:
+            self._waiting.clear()
+            self.close()
+            return
+        if self._waiting:
+            self.active = self._waiting.popleft()
+            self._service.handle(self.active)
+        elif self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    def _refuse_body(self, limit: int) -> None:
+        request = self._new_request()
+        request.refusal = (413, f"the body is over the limit of {limit} bytes")
+        # A client that waits for `100 Continue` may never send the body.
+        request.is_last |= self._expects or (self._announced or 0) > DISCARD_LIMIT_BYTES
+        self._refused = request
+        self._put(request)
+
+    def _discard_body(self) -> None:
+        """Reads what is left of a body that nobody wants."""
+        if self._announced is None:
+            if self._received > DISCARD_LIMIT_BYTES:
+                self.abort()
+            return  # it comes in chunks, which the parser knows
+        left = self._announced - self._received
+        if 0 < left <= DISCARD_LIMIT_BYTES:
+            self._discard = left
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Answers bytes that are no request, after all that came before them."""
+        request = Request(self, "GET", "", "", (), self.began_at, is_last=True)
+        request.refusal = (status, message)
+        self.is_receiving = False
+        self._is_deaf = True
+        self._put(request)
+
+    def _take_buffer(self, size_bytes: int) -> mmap.mmap:
+        spare, self._spare = self._spare, None
+        if spare is not None and size_bytes <= len(spare) <= 4 * size_bytes:
+            try:
+                spare.resize(len(spare))  # refuses while anybody still views it
+            except (BufferError, SystemError, OSError):
+                pass
+            else:
+                return spare
+        return mmap.mmap(-1, size_bytes)
+
+    def _head(self, answer: Answer, size_bytes: int | None, *, is_last: bool) -> bytes:
+        lines = [
+            f"HTTP/1.1 {answer.status} {_REASONS.get(answer.status, 'Status')}\r\n",
+            self._service.date_header,
+        ]
+        for name, value in answer.headers.items():
+            lines.append(f"{name}: {value}\r\n")
+        if size_bytes is None:
+            lines.append("transfer-encoding: chunked\r\n")
+        elif answer.status != 204:
+            lines.append(f"content-length: {size_bytes}\r\n")
+        lines.append("connection: close\r\n\r\n" if is_last else "\r\n")
+        return "".join(lines).encode("latin-1")
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
