@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
+from time import monotonic
 
 from intermodal_serving.connection import Connection
 from intermodal_serving.messages import Request
@@ -62,7 +63,7 @@ class Server:
         self._acceptor: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
-        self.time = self._loop.time
+        self.time = monotonic  # the loop's own clock stands still within a turn
         self.handle = handle
         self.max_body_bytes = max_body_bytes
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
