@@ -93,6 +93,8 @@ class Connection(asyncio.BufferedProtocol):
         self.is_receiving = False
         """Whether a request has begun to come and is not whole."""
         self.is_closing = False
+        self.is_unused = True
+        """Whether nothing has come yet."""
         self.changed_at = service.time()
         """When bytes last came or an answer was last given, by that clock."""
         self.began_at = 0.0
@@ -135,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio's: so many bytes came."""
         self.changed_at = self._service.time()
+        self.is_unused = False
         if self._rest is not None:
             self._rest = self._rest[nbytes:]
             if not self._rest:
