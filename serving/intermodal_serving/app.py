@@ -7,6 +7,7 @@ The way of a request is `App.handle`. Every error answer has one form:
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -91,7 +92,7 @@ class App:
     def watch(self) -> None:
         """End what ran out of time; called again and again."""
         late = self._settings.timeout_s
-        now = asyncio.get_running_loop().time()
+        now = monotonic()
         for invocation in list(self._in_flight):
             if now - invocation.submitted_at < late:
                 break  # they are in the order of their coming
@@ -185,6 +186,7 @@ class App:
     def _deliver(self, invocation: Invocation) -> None:
         """The model has spoken."""
         self._in_flight.pop(invocation, None)
+        invocation.request.on_gone = None  # the two would keep each other in memory
         if invocation.is_abandoned:
             return
         request, outcome = invocation.request, invocation.outcome
@@ -211,7 +213,7 @@ class App:
         self._reply_error(invocation.request, error, context=invocation.context)
 
     def _observe(self, invocation: Invocation) -> None:
-        total_s = asyncio.get_running_loop().time() - invocation.request.began_at
+        total_s = monotonic() - invocation.request.began_at
         phases = self._row.phases
         phases["queue"].observe(invocation.queue_s)
         phases["decode"].observe(invocation.decode_s)
@@ -267,7 +269,7 @@ def _times(invocation: Invocation, total_s: float) -> str:
 
 
 def _access_line(request: Request, answer: Answer) -> str:
-    took_s = asyncio.get_running_loop().time() - request.began_at
+    took_s = monotonic() - request.began_at
     return orjson.dumps(
         {
             "request_id": Context({}, request.headers).request_id,

@@ -6,6 +6,7 @@ are answered in their order, one at a time.
 """
 
 import asyncio
+import contextlib
 import mmap
 from collections import deque
 from typing import Protocol
@@ -50,7 +51,7 @@ class Service(Protocol):
     is_draining: bool
 
     def time(self) -> float:
-        """The loop's clock, in seconds."""
+        """`time.monotonic`, in seconds."""
 
     def opened(self, connection: "Connection") -> None:
         """A connection is there."""
@@ -92,8 +93,10 @@ class Connection(asyncio.BufferedProtocol):
         self.is_receiving = False
         """Whether a request has begun to come and is not whole."""
         self.is_closing = False
+        self.is_unused = True
+        """Whether nothing has come yet."""
         self.changed_at = service.time()
-        """When bytes last came or an answer was last given, on the loop's clock."""
+        """When bytes last came or an answer was last given, by that clock."""
         self.began_at = 0.0
         """When the request that is coming began."""
         self.stalled_at: float | None = None
@@ -134,6 +137,7 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """asyncio's: so many bytes came."""
         self.changed_at = self._service.time()
+        self.is_unused = False
         if self._rest is not None:
             self._rest = self._rest[nbytes:]
             if not self._rest:
@@ -416,7 +420,11 @@ class Connection(asyncio.BufferedProtocol):
                 pass
             else:
                 return spare
-        return mmap.mmap(-1, size_bytes)
+        buffer = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            with contextlib.suppress(OSError):  # a kernel without large pages
+                buffer.madvise(mmap.MADV_HUGEPAGE)
+        return buffer
 
     def _head(self, answer: Answer, size_bytes: int | None, *, is_last: bool) -> bytes:
         lines = [

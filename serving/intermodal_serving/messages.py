@@ -21,7 +21,7 @@ class Request:
         path: without the query, as it was sent: percent-encoded, latin-1.
         query: what stood behind `?`.
         headers: in their order, names in lower case.
-        began_at: when its first byte came, on the loop's clock in seconds.
+        began_at: when its first byte came, in seconds of `time.monotonic`.
         body: a large one is a view of a buffer that the connection uses again once nobody holds
             the view or anything made of it.
         is_last: whether the connection ends with its answer.

@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Callable
 from email.utils import formatdate
+from time import monotonic
 
 from intermodal_serving.connection import Connection
 from intermodal_serving.messages import Request
@@ -35,6 +36,9 @@ SETTLE_S = 0.01
 IDLE_AFTER_TERM_S = 0.25
 """Requests under way to an open connection have this time to arrive."""
 
+UNUSED_AFTER_TERM_S = 2.0
+"""The same for a connection that was made and has not said anything yet: its client surely will."""
+
 DRAIN_TIMEOUT_S = 25.0
 """Requests in flight have this time to end; the platform kills 30 s after SIGTERM."""
 
@@ -62,7 +66,7 @@ class Server:
         self._acceptor: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
-        self.time = self._loop.time
+        self.time = monotonic  # the loop's own clock stands still within a turn
         self.handle = handle
         self.max_body_bytes = max_body_bytes
         self.scratch = memoryview(bytearray(SCRATCH_BYTES))
@@ -98,7 +102,6 @@ class Server:
             self._acceptor.close()
         await asyncio.sleep(SETTLE_S)
         await self._take_the_last()
-        await self._wait_until_none(IDLE_AFTER_TERM_S)
         await self._end_all(ends_at)
 
     async def retire(self) -> None:
@@ -108,13 +111,16 @@ class Server:
         if self._acceptor is not None:
             self._acceptor.close()
         # A client that uses its connection learns with the next answer that it ends.
-        await self._wait_until_none(2 * IDLE_AFTER_TERM_S)
         await self._end_all(ends_at)
 
     async def _end_all(self, ends_at: float) -> None:
+        began_at = self.time()
+        await self._wait_until_none(IDLE_AFTER_TERM_S)
         while self._connections and self.time() < ends_at:
+            waited_s = self.time() - began_at
             for connection in list(self._connections):
-                if connection.is_idle:
+                is_awaited = connection.is_unused and waited_s < UNUSED_AFTER_TERM_S
+                if connection.is_idle and not is_awaited:
                     connection.close()
             await self._wait_until_none(min(0.05, max(0.0, ends_at - self.time())))
         if self._connections:
