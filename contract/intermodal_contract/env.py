@@ -52,6 +52,9 @@ MULTI_MODEL = "SAGEMAKER_MULTI_MODEL"
 MODEL_SERVER_WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
 """How many worker processes `serve` starts."""
 
+NUM_CPUS = "SAGEMAKER_NUM_CPUS"
+"""Cores that a serving container may use, where that is less than the machine has."""
+
 MODEL_SERVER_TIMEOUT = "SAGEMAKER_MODEL_SERVER_TIMEOUT"
 """Seconds that one inference may take."""
 

@@ -24,7 +24,6 @@ MAX_REQUEST_SIZE = "SAGEMAKER_MAX_REQUEST_SIZE"
 MAX_PAYLOAD_IN_MB = "SAGEMAKER_MAX_PAYLOAD_IN_MB"
 ALLOW_PICKLE = "SAGEMAKER_ALLOW_PICKLE"
 TIMEOUT = env.MODEL_SERVER_TIMEOUT
-NUM_CPUS = "SAGEMAKER_NUM_CPUS"
 MAX_BATCH_SIZE = "MAX_BATCH_SIZE"
 MAX_BATCH_DELAY_MS = "MAX_BATCH_DELAY_MS"
 BATCH_LATENCY_MS = "INTERMODAL_BATCH_LATENCY_MS"
@@ -135,7 +134,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         max_request_bytes=read(MAX_REQUEST_SIZE, _positive, payload_limit),
         allow_pickle=read(ALLOW_PICKLE, _boolean, False),
         default_accept=read(env.DEFAULT_INVOCATIONS_ACCEPT, str.lower, "application/json"),
-        cpus=read(NUM_CPUS, _positive, available_cpus()),
+        cpus=read(env.NUM_CPUS, _positive, available_cpus()),
         workers=read(env.MODEL_SERVER_WORKERS, _positive, None),
         multi_model=read(env.MULTI_MODEL, _boolean, False),
         evict_models=read(EVICT_MODELS, _boolean, False),

@@ -4,12 +4,15 @@ A *member* is one instance of one variant in one zone. Members are kept in the e
 that a restarted engine finds them again; this module turns them into running instances and back.
 """
 
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from intermodal_contract import env
+from intermodal_contract.instance import instance_type
 from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
 from intermodal_engine.lifecycle.failure import last_words
@@ -183,7 +186,8 @@ class Fleet:
         return f"{LOG_GROUP_PREFIX}{record.name}"
 
     def _spec(self, record: Record, member: Member) -> InstanceSpec:
-        variant = record.state["deployments"][str(member.generation)]["variants"][member.variant]
+        variants = record.state["deployments"][str(member.generation)]["variants"]
+        variant = variants[member.variant]
         container = variant["container"]
         folder = self._settings.instances_folder / KIND / record.name / member.member_id
         model = variant.get("model_folder")
@@ -202,7 +206,11 @@ class Fleet:
             ml=folder / "ml",
             image=container["Image"],
             command=("serve",),
-            environment={**container.get("Environment", {}), **access},
+            environment={
+                env.NUM_CPUS: str(_cores_of_one(variants, variant)),
+                **container.get("Environment", {}),
+                **access,
+            },
             log=self._log_file(record, member),
             mounts=mounts,
             ports=(PORT,),
@@ -213,3 +221,14 @@ class Fleet:
     def _log_file(self, record: Record, member: Member) -> Path:
         stream = f"{member.variant}/{member.member_id}"
         return self._log_streams.path(self.log_group(record), stream)
+
+
+def _cores_of_one(variants: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
+    """The cores of this machine that one instance may use, as many as its type has at most.
+
+    The endpoint's instances share the machine, where on AWS each has one of its own: `serve` starts
+    a worker a core, and all the instances' workers together shall not be more than there are cores.
+    """
+    together = sum(int(each["count"]) for each in variants.values())
+    share = len(os.sched_getaffinity(0)) // max(1, together)
+    return max(1, min(instance_type(variant["instance_type"]).vcpus, share))

@@ -124,6 +124,7 @@ def test_an_instance_gets_its_model_its_environment_and_the_command_serve(world:
     spec = started(world)[0]
     assert spec.command == ("serve",)
     assert spec.environment["A"] == "b"
+    assert 1 <= int(spec.environment["SAGEMAKER_NUM_CPUS"]) <= 2  # of an ml.m5.large
     assert spec.ports == (8080,)
     (mount,) = spec.mounts
     assert mount.target == "/opt/ml/model"
