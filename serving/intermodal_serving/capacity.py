@@ -61,6 +61,9 @@ def available_bytes() -> int:
                 system = int(line.split()[1]) * 1024
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        for line in Path("/sys/fs/cgroup/memory.stat").read_text().splitlines():
+            if line.startswith("inactive_file "):  # files that were read and can be forgotten
+                used -= int(line.split()[1])
     except (OSError, ValueError):
         return system
     return max(0, min(system, limit - used))
