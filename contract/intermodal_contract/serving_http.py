@@ -15,6 +15,9 @@ INVOCATIONS_PATH = "/invocations"
 MODELS_PATH = "/models"
 """Multi-model containers: load, list, unload."""
 
+MODELS_FOLDER = "models"
+"""Below `/opt/ml`: where a multi-model container finds the models that it shall load."""
+
 EXECUTION_PARAMETERS_PATH = "/execution-parameters"
 """GET: how batch transform shall feed the container."""
 

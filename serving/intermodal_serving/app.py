@@ -99,7 +99,7 @@ class App:
             self._give_up(invocation)
 
     def _route(self, request: Request) -> None:
-        methods = self._routes.get(request.path)
+        methods = self._routes.get(request.path) or self._find_route(request.path)
         if methods is None:
             raise _NotFoundError(f"there is no path `{request.path[:200]}`")
         route = methods.get(request.method)
@@ -112,6 +112,10 @@ class App:
             return
         error = _MethodNotAllowedError(f"`{request.path}` takes {allowed}, not {request.method}")
         self._reply_error(request, error, headers={"allow": allowed})
+
+    def _find_route(self, path: str) -> dict[str, Route] | None:  # noqa: ARG002 - for subclasses
+        """The methods of a path that is none of the fixed ones."""
+        return None
 
     def _refuse(self, request: Request) -> None:
         status, message = request.refusal or (400, "")

@@ -43,8 +43,8 @@ class WorkerState(IntEnum):
 class _Layout:
     """Where in a row what lies; lengths in cells."""
 
-    PID, STATE, BUSY_SINCE, LOADS, EVICTIONS, GPU_BYTES = range(6)
-    FIXED = 6
+    PID, STATE, BUSY_SINCE, LOADS, EVICTIONS, GPU_BYTES, MODEL_BYTES, LOADING_BYTES = range(8)
+    FIXED = 8
     HISTOGRAM = len(SECONDS) + 2  # one bucket a bound, one for the rest, the sum
     BATCH_HISTOGRAM = len(BATCHES) + 2
     LENGTHS = (FIXED, len(STATUSES) + 1, *[HISTOGRAM] * len(PHASES), BATCH_HISTOGRAM)
@@ -116,6 +116,10 @@ class Row:
         """The model has something to do from now on."""
         self._fixed[_Layout.BUSY_SINCE] = monotonic()
 
+    def extend(self, more_s: float) -> None:
+        """What the model is busy with may take so much longer before it counts as hanging."""
+        self._fixed[_Layout.BUSY_SINCE] = monotonic() + more_s
+
     def end(self) -> None:
         """The model is idle."""
         self._fixed[_Layout.BUSY_SINCE] = 0.0
@@ -130,7 +134,7 @@ class Row:
         """The worker is gone; what it counted stays."""
         self.pid, self.state = 0, WorkerState.NONE
         self.end()
-        self._fixed[_Layout.GPU_BYTES] = 0.0
+        self.gpu_bytes = self.model_bytes = self.loading_bytes = 0.0
 
     def count_status(self, status: int) -> None:
         """One more answer of that status."""
@@ -167,6 +171,24 @@ class Row:
     @gpu_bytes.setter
     def gpu_bytes(self, value: float) -> None:
         self._fixed[_Layout.GPU_BYTES] = value
+
+    @property
+    def model_bytes(self) -> float:
+        """The size of the files of the models that the worker holds, where it serves many."""
+        return float(self._fixed[_Layout.MODEL_BYTES])
+
+    @model_bytes.setter
+    def model_bytes(self, value: float) -> None:
+        self._fixed[_Layout.MODEL_BYTES] = value
+
+    @property
+    def loading_bytes(self) -> float:
+        """Memory that the worker is about to take for a model."""
+        return float(self._fixed[_Layout.LOADING_BYTES])
+
+    @loading_bytes.setter
+    def loading_bytes(self, value: float) -> None:
+        self._fixed[_Layout.LOADING_BYTES] = value
 
 
 _STATUS_CELLS = {status: place for place, status in enumerate(STATUSES)}

@@ -1,7 +1,12 @@
-"""How many workers a container holds, and which GPU is whose."""
+"""How many workers a container holds, which GPU is whose, and what memory there is."""
 
+import contextlib
+import ctypes
+import errno
+import gc
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,3 +72,36 @@ def available_bytes() -> int:
     except (OSError, ValueError):
         return system
     return max(0, min(system, limit - used))
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether an error says that memory, or files that may be open, are used up.
+
+    Frameworks raise types of their own, or only say it in words; and what was raised because of
+    a shortage counts as one.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            return True
+        if isinstance(error, RuntimeError) and any(w in str(error).lower() for w in _WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_SHORTAGES = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE})
+_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+
+
+def free_memory() -> None:
+    """Give what is no longer referred to back to the system and to the GPU."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -5,11 +5,15 @@ IntermodalError
 ├── ModelLoadError                  the model or its code cannot be served; the process ends
 └── RequestError                    one request gets an error answer, the server goes on
     ├── BadRequestError                 400  the body is not what its content type says
+    ├── ModelNotFoundError              404  no model of that name is loaded
     ├── NotAcceptableError              406  the prediction has no form that the client accepts
+    ├── ModelExistsError                409  a model of that name is loaded already
     ├── PayloadTooLargeError            413  the body is over the limit
     ├── UnsupportedMediaTypeError       415  nothing here reads that content type
+    ├── BrokenModelError                500  that one of many models cannot be loaded
     ├── NotReadyError                   503  the model is still loading
-    └── ModelTimeoutError               504  the model did not answer in time
+    ├── ModelTimeoutError               504  the model did not answer in time
+    └── InsufficientMemoryError         507  there is no room for one more model
 """
 
 from typing import ClassVar
@@ -37,10 +41,22 @@ class BadRequestError(RequestError):
     status = 400
 
 
+class ModelNotFoundError(RequestError):
+    """No model of that name is loaded."""
+
+    status = 404
+
+
 class NotAcceptableError(RequestError):
     """The prediction has no form among those that the client accepts."""
 
     status = 406
+
+
+class ModelExistsError(RequestError):
+    """A model of that name is loaded already."""
+
+    status = 409
 
 
 class PayloadTooLargeError(RequestError):
@@ -55,6 +71,12 @@ class UnsupportedMediaTypeError(RequestError):
     status = 415
 
 
+class BrokenModelError(RequestError):
+    """One of many models, or its code, cannot be loaded; the others go on."""
+
+    status = 500
+
+
 class NotReadyError(RequestError):
     """The model is still loading."""
 
@@ -65,3 +87,9 @@ class ModelTimeoutError(RequestError):
     """The model did not answer in time."""
 
     status = 504
+
+
+class InsufficientMemoryError(RequestError):
+    """There is no room for one more model; SageMaker then unloads another one and tries again."""
+
+    status = 507

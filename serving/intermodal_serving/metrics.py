@@ -38,6 +38,10 @@ def _lines(board: Board) -> Iterator[str]:
     loads, evictions = sum(row.loads for row in board), sum(row.evictions for row in board)
     yield from _single("model_loads_total", "counter", "Models loaded.", loads)
     yield from _single("model_evictions_total", "counter", "Models thrown out.", evictions)
+    model_bytes = sum(row.model_bytes for row in board)
+    yield from _single(
+        "model_bytes", "gauge", "Size of the files of models held, of many.", model_bytes
+    )
     gpu_bytes = sum(row.gpu_bytes for row in board)
     yield from _single("gpu_memory_bytes", "gauge", "GPU memory that models hold.", gpu_bytes)
 

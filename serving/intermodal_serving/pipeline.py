@@ -8,6 +8,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -167,7 +168,16 @@ class LoadedModel:
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
-def load_model(settings: Settings, wait_for: Callable[[Awaitable[Any]], Any]) -> LoadedModel:
+def read_program(program: Path) -> Handlers:
+    """The handlers of the user's file, imported as the only one of this process."""
+    return handlers.read_handlers(handlers.import_program(program))
+
+
+def load_model(
+    settings: Settings,
+    wait_for: Callable[[Awaitable[Any]], Any],
+    read_program: Callable[[Path], Handlers] = read_program,
+) -> LoadedModel:
     """Import the user's code and load the model.
 
     Whatever the user's code raises is passed on.
@@ -175,6 +185,7 @@ def load_model(settings: Settings, wait_for: Callable[[Awaitable[Any]], Any]) ->
     Args:
         settings: where the model is and how it is run.
         wait_for: awaits something on the event loop, for an `async` `model_fn`.
+        read_program: imports the user's file.
 
     Raises:
         ModelLoadError: it cannot be served.
@@ -182,7 +193,7 @@ def load_model(settings: Settings, wait_for: Callable[[Awaitable[Any]], Any]) ->
     found = Handlers()
     if (program := handlers.find_program(settings)) is not None:
         logger.info("importing %s", program)
-        found = handlers.read_handlers(handlers.import_program(program))
+        found = read_program(program)
     if found.model_fn is None:
         model = models.load_default_model(settings)
     else:
@@ -195,11 +206,16 @@ def load_model(settings: Settings, wait_for: Callable[[Awaitable[Any]], Any]) ->
 
 def system_properties(settings: Settings) -> dict[str, Any]:
     """What the vendor's `context.system_properties` has."""
-    return {
+    properties = {
         "model_dir": str(settings.model_dir),
         "gpu_id": settings.gpu_id,
         "batch_size": settings.max_batch_size,
     }
+    return (
+        properties
+        if settings.model_name is None
+        else {**properties, "model_name": settings.model_name}
+    )
 
 
 def _batcher(settings: Settings, found: Handlers, predict: Handler, model: Any) -> Batcher | None:

@@ -14,8 +14,10 @@ class Place:
         control: to the supervisor.
         layer: folder for the packages that the model's requirements add; shared by the workers of
             one generation, there once one of them has made it.
+        models: folder of the registry of models; shared by all workers of the container.
     """
 
     row: int
     control: socket.socket
     layer: Path
+    models: Path

@@ -74,6 +74,8 @@ class Settings:
             none does (`INTERMODAL_SLOW_REQUEST_MS`).
         gpu_id: the GPU of this worker, among those that it sees; None without one.
         threads: for the numeric libraries of this worker.
+        model_folder: where the model lies, if it is one of many; None: `model/` below `base_dir`.
+        model_name: what the platform calls it, if it is one of many.
     """
 
     base_dir: Path = ML_ROOT
@@ -98,11 +100,13 @@ class Settings:
     slow_request_s: float | None = None
     gpu_id: int | None = None
     threads: int = 1
+    model_folder: Path | None = None
+    model_name: str | None = None
 
     @property
     def model_dir(self) -> Path:
         """The folder that `model.tar.gz` was unpacked into."""
-        return self.base_dir / "model"
+        return self.model_folder or self.base_dir / "model"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -107,6 +107,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         base = settings.base_dir if os.access(settings.base_dir, os.W_OK) else None
         self._folder = Path(tempfile.mkdtemp(prefix="serve-", dir=base))
+        self._models = self._folder / "models"
+        self._models.mkdir()
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain.
@@ -116,7 +118,8 @@ class Supervisor:
         """
         wakeup = self._watch_signals()
         host, port = self._listener.getsockname()[:2]
-        logger.info("listening on %s:%d, loading the model in %d workers", host, port, self._wanted)
+        what = "starting" if self._settings.multi_model else "loading the model in"
+        logger.info("listening on %s:%d, %s %d workers", host, port, what, self._wanted)
         self._due = dict.fromkeys(range(self._wanted), 0.0)
         try:
             while self._children or (self._stops_at is None and self._failure is None):
@@ -175,7 +178,8 @@ class Supervisor:
             # Only a worker needs what serves: the supervisor stays small.
             from intermodal_serving.worker import run_worker
 
-            code = run_worker(settings, self._listener, self._board, Place(row, control, layer))
+            place = Place(row, control, layer, self._models)
+            code = run_worker(settings, self._listener, self._board, place)
         except BaseException:
             logger.exception("the worker failed")
         finally:
@@ -209,7 +213,11 @@ class Supervisor:
             return
         if child.failure or words.startswith(b"f"):
             child.failure += words
-        elif self._board.row(child.row).state is WorkerState.READY:
+            return
+        if b"m" in words:
+            for other in self._children.values():
+                self._tell(other, b"m")
+        if self._board.row(child.row).state is WorkerState.READY:
             self._is_ready(child)
 
     def _is_ready(self, child: _Child) -> None:
@@ -217,7 +225,8 @@ class Supervisor:
         self._failures_in_a_row = 0
         if not self._was_ready and self._board.is_ready:
             self._was_ready = True
-            logger.info("the model is ready in %d workers", self._wanted)
+            what = "ready for models" if self._settings.multi_model else "the model is ready"
+            logger.info("%s in %d workers", what, self._wanted)
         for other in self._children.values():
             if (
                 other.index == child.index

@@ -23,10 +23,17 @@ def describe(error: BaseException) -> str:
 
 
 def _users_part(error: BaseException) -> TracebackType | None:
+    """The traceback without our frames, before the user's first one and between them."""
+    parts = []
     part = error.__traceback__
-    while part is not None and _is_ours(part):
+    while part is not None:
+        if not _is_ours(part):
+            parts.append(part)
         part = part.tb_next
-    return part
+    left: TracebackType | None = None
+    for part in reversed(parts):
+        left = TracebackType(left, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return left
 
 
 def _is_ours(part: TracebackType) -> bool:

@@ -1,11 +1,13 @@
 """One worker process: HTTP server, batcher and model at once.
 
 It hears from the supervisor over a socket: `t` it ends soon, `c` no client will connect any more,
-`r` others take over. It says `f` and a text if its model cannot be served, `s` when its state on
-the board changed. If the supervisor is gone, it ends.
+`r` others take over, `m` the registry of models changed. It says `f` and a text if its model cannot
+be served, `s` when its state on the board changed, `m` when it changed the registry. If the
+supervisor is gone, it ends.
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -19,8 +21,11 @@ from intermodal_serving import handlers, models, requirements
 from intermodal_serving.app import App
 from intermodal_serving.board import Board, WorkerState
 from intermodal_serving.errors import ModelLoadError
+from intermodal_serving.hosting import shared_code_folder
+from intermodal_serving.multi_model import MultiModelApp
 from intermodal_serving.pipeline import LoadedModel, load_model
 from intermodal_serving.process import Place
+from intermodal_serving.registry import Registry
 from intermodal_serving.runner import Runner
 from intermodal_serving.server import Server
 from intermodal_serving.settings import Settings
@@ -52,7 +57,7 @@ class _Worker:
         self._row.state = WorkerState.LOADING
         self._loop = uvloop.new_event_loop()
         self._runner = Runner(self._loop, self._row, settings.max_batch_delay_s, _end_now)
-        self._app = App(settings, self._runner, board, self._row)
+        self._app = self._new_app()
         self._server: Server | None = None
         self._ending: asyncio.Task[None] | None = None
         self._accepting: asyncio.Task[None] | None = None
@@ -65,6 +70,13 @@ class _Worker:
         self._runner.run()
         return self._code
 
+    def _new_app(self) -> App:
+        settings, runner, board, row = self._settings, self._runner, self._board, self._row
+        if not settings.multi_model:
+            return App(settings, runner, board, row)
+        registry = Registry(self._place.models)
+        return MultiModelApp(settings, runner, board, row, registry, lambda: self._say(b"m"))
+
     async def _serve(self) -> None:
         self._server = Server(
             self._listener, self._app.handle, self._settings.max_request_bytes, lambda: None
@@ -72,22 +84,32 @@ class _Worker:
         self._loop.add_reader(self._place.control, self._hear)
         self._watch()
         try:
-            self._app.model = await self._runner.call(self._load)
+            if self._settings.multi_model:
+                await self._runner.call(self._prepare)
+            else:
+                self._app.model = await self._runner.call(self._load)
+                self._row.count_load()
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
             self._fail(error)
             return
         # What is loaded stays: the collector need not walk over it again and again.
         gc.collect()
         gc.freeze()
-        self._row.count_load()
         self._accept()
         self._set_state(WorkerState.READY)
 
     def _load(self) -> LoadedModel:
+        self._prepare()
+        return load_model(self._settings, self._runner.wait_for)
+
+    def _prepare(self) -> None:
+        """What comes before any model."""
         settings = self._settings
         models.set_thread_count(settings.threads)
-        requirements.install_requirements(handlers.code_folder(settings), self._place.layer)
-        return load_model(settings, self._runner.wait_for)
+        find = shared_code_folder if settings.multi_model else handlers.code_folder
+        folder = find(settings)
+        if folder is not None:
+            requirements.install_requirements(folder, self._place.layer)
 
     def _fail(self, error: BaseException) -> None:
         if not isinstance(error, ModelLoadError):
@@ -123,6 +145,8 @@ class _Worker:
                 if self._server is not None:
                     self._server.is_draining = True
                 self._row.state = WorkerState.DRAINING
+            elif word == "m" and isinstance(self._app, MultiModelApp):
+                self._app.look()
             elif word in "cr" and self._ending is None:
                 self._ending = self._loop.create_task(self._end(is_last=word == "c"))
 
@@ -146,7 +170,11 @@ class _Worker:
 
     def _set_state(self, state: WorkerState) -> None:
         self._row.state = state
-        self._place.control.send(b"s")
+        self._say(b"s")
+
+    def _say(self, word: bytes) -> None:
+        with contextlib.suppress(OSError):  # the supervisor is gone, and this worker ends soon
+            self._place.control.send(word)
 
 
 def _end_now() -> None:

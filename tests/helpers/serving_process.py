@@ -153,7 +153,7 @@ def serving(base: Path, *, ready: bool = True, **environment: str) -> Iterator[S
     server = Serving(base, environment)
     try:
         if ready:
-            server.wait_for("the model is ready")
+            server.wait_for("the model is ready|ready for models")
         yield server
     finally:
         if server.process.poll() is None:
