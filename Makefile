@@ -2,10 +2,12 @@
 #
 # Variables: PYTHON      the interpreter that makes .venv (default python3; 3.11 or newer)
 #            PYTEST_FLAGS further flags for pytest, e.g. PYTEST_FLAGS="-x -k recovery"
+#            FUZZ_FLAGS   flags for `make fuzz`, e.g. FUZZ_FLAGS="--seed 7 --inputs 500000"
 # pip reads its own PIP_* variables and pip.conf: an index of CPU builds of torch goes there.
 
 PYTHON ?= python3
 PYTEST_FLAGS ?=
+FUZZ_FLAGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +18,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-unit check format bench clean
+.PHONY: help quickstart test test-unit fuzz check format bench clean
 
 help: ## Say what there is to make (the default)
 	@echo 'intermodal: the ML training and inference toolkit for containers on AWS'
@@ -43,6 +45,9 @@ test: $(READY) ## Run all tests that need neither docker nor AWS: unit, wire, e2
 
 test-unit: $(READY) ## Run the fast tests only: unit, wire
 	@$(BIN)/python -m pytest tests/unit tests/wire $(PYTEST_FLAGS)
+
+fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
+	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
 check: $(READY) ## Check format, lint, types and which part may import which
 	@$(BIN)/ruff format --check .

@@ -76,6 +76,11 @@ class App:
         self.is_draining = False
         """Set once the end has come: `/ping` says so."""
 
+    @property
+    def routes(self) -> Mapping[str, frozenset[str]]:
+        """The methods that each path takes."""
+        return {path: frozenset(methods) for path, methods in self._routes.items()}
+
     def handle(self, request: Request) -> None:
         """Answer one request, now or later."""
         try:
@@ -100,6 +105,8 @@ class App:
 
     def _route(self, request: Request) -> None:
         methods = self._routes.get(request.path) or self._find_route(request.path)
+        if methods is None and (request.method, request.path) == ("OPTIONS", "*"):
+            methods = dict.fromkeys(["GET", "HEAD", "POST"], self._ping)  # of the server as a whole
         if methods is None:
             raise _NotFoundError(f"there is no path `{request.path[:200]}`")
         route = methods.get(request.method)
@@ -238,7 +245,9 @@ class App:
     ) -> None:
         identity = (context or Context({}, request.headers)).request_id
         status = status or error.status
-        reason = " ".join(error.message.split())  # one line, whatever the client sent
+        # One line without control characters, whatever the client sent.
+        reason = " ".join(error.message.split())
+        reason = reason if reason.isprintable() else ascii(reason)
         logger.info("request %s: %d %s", identity, status, reason)
         answer = _error_answer(status, error.message, error, identity)
         self._reply(request, Answer(status, answer.body, {**answer.headers, **(headers or {})}))

@@ -6,6 +6,7 @@ formats carry finite numbers only: `NaN` and `Infinity` are not JSON, and are re
 """
 
 import math
+from codecs import lookup
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -39,6 +40,8 @@ _ALIASES = {
     "application/csv": CSV,
     "application/npy": NPY,
 }
+# Some of these take a time that grows with the square of the body's size.
+_NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
 _NUMERIC_KINDS = "biuf"
 _NPY_KINDS = _NUMERIC_KINDS + "cU"
 _MAX_NPY_DIMENSIONS = 32
@@ -75,14 +78,24 @@ def decode_text(body: Body, charset: str) -> str:
         UnsupportedMediaTypeError: there is no such charset.
         BadRequestError: the bytes are not in that charset.
     """
-    try:
-        return str(body, charset)
-    except (UnicodeError, ValueError) as error:
-        raise BadRequestError(f"the body is not {charset} text: {error}") from None
-    except LookupError:
+    if charset != "utf-8" and not _is_charset(charset):
         raise UnsupportedMediaTypeError(
             f"the content type's charset `{charset[:40]}` is unknown", hint="send UTF-8"
-        ) from None
+        )
+    try:
+        return str(body, charset)
+    except ValueError as error:
+        raise BadRequestError(f"the body is not {charset} text: {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _is_charset(name: str) -> bool:
+    """Whether Python knows it as an encoding of texts, and not of domain names or source code."""
+    try:
+        known_as = lookup(name).name.replace("-", "_")
+        return known_as not in _NO_CHARSETS and isinstance("".encode(name), bytes)
+    except (LookupError, ValueError):
+        return False
 
 
 def decode(body: Body, content_type: ContentType) -> Any:
@@ -212,6 +225,8 @@ def decode_npy(body: Body) -> Array:
     if not dtype.itemsize or not count:
         return np.empty(shape, dtype)
     flat = np.frombuffer(body, dtype, count, offset)
+    if not _holds_values(flat):
+        raise BadRequestError(f"the NPY body holds bytes that are no value of {dtype}")
     return flat.reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -282,7 +297,31 @@ def _encode_json(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_json_form, option=options)
     except orjson.JSONEncodeError as error:
+        plain = _with_native_arrays(value)
+        if plain is not value:
+            return _encode_json(plain)
         raise TypeError(str(error.__cause__ or error)) from None
+
+
+def _with_native_arrays(value: Any) -> Any:
+    """The same with arrays as orjson takes them: no other byte order, no long doubles.
+
+    What holds none of these comes back itself.
+    """
+    import numpy as np
+
+    if isinstance(value, dict):
+        items = {key: _with_native_arrays(item) for key, item in value.items()}
+        return items if any(items[key] is not value[key] for key in items) else value
+    if isinstance(value, list | tuple):
+        parts = [_with_native_arrays(item) for item in value]
+        return parts if any(a is not b for a, b in zip(parts, value, strict=True)) else value
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _NUMERIC_KINDS:
+        if value.dtype.char == "g":
+            return value.astype(np.float64)
+        if not value.dtype.isnative:
+            return value.astype(value.dtype.newbyteorder("="))
+    return value
 
 
 def _encode_json_lines(value: Any) -> bytes:
@@ -328,6 +367,16 @@ def _array_or_value(value: Any) -> Any:
     except (ValueError, OverflowError, TypeError):
         return value
     return array if array.dtype.kind in _NUMERIC_KINDS else value
+
+
+def _holds_values(array: Array) -> bool:
+    """Whether bytes from outside are values of their type, which only some bytes are."""
+    if array.dtype.kind == "b":
+        return bool(array.view("u1").max() <= 1)
+    if array.dtype.kind == "U":
+        points = array.view(array.dtype.byteorder.replace("|", "=") + "u4")
+        return not bool(((points > 0x10FFFF) | ((points >= 0xD800) & (points < 0xE000))).any())
+    return True
 
 
 def _npy_header(body: Body) -> "tuple[tuple[int, ...], bool, np.dtype[Any], int]":

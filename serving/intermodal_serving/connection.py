@@ -7,6 +7,7 @@ are answered in their order, one at a time.
 
 import asyncio
 import contextlib
+import logging
 import mmap
 from collections import deque
 from typing import Protocol
@@ -14,6 +15,9 @@ from typing import Protocol
 import httptools
 
 from intermodal_serving.messages import Answer, Body, Request
+from intermodal_serving.pace import Pace
+
+logger = logging.getLogger("serve")
 
 DIRECT_BYTES = 64 * 1024
 """From this size on a body is read into a buffer of its own."""
@@ -26,6 +30,9 @@ DISCARD_LIMIT_BYTES = 256 * 2**20
 
 PIPELINE_LIMIT = 16
 """So many requests may wait on one connection before it is read no further."""
+
+_BODILESS = frozenset({204, 304})
+"""Statuses whose answers end with their headers, whatever a handler gave."""
 
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 400: "Bad Request",
@@ -82,6 +89,8 @@ class Connection(asyncio.BufferedProtocol):
     _rest: memoryview | None
     _refused: Request | None
     _received: int
+    _progress: int
+    _silent_bytes: int
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -104,8 +113,12 @@ class Connection(asyncio.BufferedProtocol):
         self._resumed: asyncio.Future[None] | None = None
         self._spare: mmap.mmap | None = None
         self._discard = 0
+        self._is_full = False
         self._is_paused = False
         self._is_deaf = False
+        self._is_advancing = False
+        self._has_eof = False
+        self._lingers_since: float | None = None
         self._start()
 
     # What the transport calls.
@@ -151,21 +164,28 @@ class Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """asyncio's: whether to stay open; a client that ended its side may wait for its answer."""
-        last = self._waiting[-1] if self._waiting else self.active
-        if last is None or self.is_receiving:
+        self._has_eof = True
+        if self.is_closing:
             return False
-        last.is_last = True
-        return True
+        last = self._waiting[-1] if self._waiting else self.active
+        if last is not None:
+            self._be_deaf()
+            last.is_last = True
+        elif self.is_receiving and self._refused is None:
+            self._refuse(400, "the request ended before it was whole")
+        return self.active is not None
 
     def pause_writing(self) -> None:
         """asyncio's: the client is slower than we are."""
         self.stalled_at = self._service.time()
+        self._read_or_pause()
 
     def resume_writing(self) -> None:
         """asyncio's: the client took what waited."""
         self.stalled_at = None
         if self._resumed is not None and not self._resumed.done():
             self._resumed.set_result(None)
+        self._read_or_pause()
 
     # What the parser calls.
 
@@ -202,8 +222,8 @@ class Connection(asyncio.BufferedProtocol):
         limit = self._service.max_body_bytes
         if announced > limit:
             self._refuse_body(limit)
-        elif self._expects and self._transport is not None and self.active is None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif self._expects:
+            self._invite()
         if announced > DIRECT_BYTES and self._refused is None:
             self._direct = self._take_buffer(announced)
             self._rest = memoryview(self._direct)[:announced]
@@ -230,6 +250,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         """httptools': the request is whole."""
+        self.is_receiving = False
         if self._refused is None:
             body: Body = self._body
             if self._direct is not None:
@@ -248,8 +269,13 @@ class Connection(asyncio.BufferedProtocol):
             self._done(request)
             return
         is_last = request.is_last or self._service.is_draining
-        head = self._head(answer, len(answer.body), is_last=is_last)
-        if request.method == "HEAD" or not answer.body:
+        try:
+            head = self._head(answer, len(answer.body), is_last=is_last)
+        except ValueError as error:
+            logger.error("an answer of the model cannot be sent: %s", error)  # noqa: TRY400
+            answer = Answer(500)
+            head = self._head(answer, 0, is_last=is_last)
+        if request.method == "HEAD" or not answer.body or answer.status in _BODILESS:
             transport.write(head)
         elif len(answer.body) < DIRECT_BYTES:
             transport.write(head + answer.body)
@@ -273,24 +299,28 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether no request is there or coming."""
-        return self.active is None and not self._waiting and not self.is_receiving
+        is_receiving = self.is_receiving and not self._is_deaf
+        return self.active is None and not self._waiting and not is_receiving
 
     @property
     def is_open(self) -> bool:
         """Whether an answer would still reach anybody."""
         return self._transport is not None and not self.is_closing
 
-    def check_pace(self, now: float, headers_timeout_s: float, body_timeout_s: float) -> None:
-        """End a connection whose request comes too slowly."""
-        is_body = self._rest is not None or self._discard or self._has_headers
-        if is_body and now - self.changed_at > body_timeout_s:
-            self._refuse(408, f"the body stood still for {body_timeout_s:g} s")
-        elif not is_body and now - self.began_at > headers_timeout_s:
-            self._refuse(408, f"the headers were not there within {headers_timeout_s:g} s")
-
-    def give_back_memory(self) -> None:
-        """Free the buffer for large bodies."""
-        self._spare = None
+    def check_pace(self, now: float, pace: Pace) -> None:
+        """End a connection whose client is too slow, or idle for too long."""
+        quiet_s = now - self.changed_at
+        if self.stalled_at is not None and now - self.stalled_at > pace.stall_s:
+            self.abort()
+        elif self._lingers_since is not None:
+            if now - self._lingers_since > pace.linger_s:
+                self.close()
+        elif self.is_receiving:
+            self._check_request(now, pace)
+        elif self.active is None and quiet_s > pace.keep_alive_s:
+            self.close()
+        elif self.active is None and quiet_s > pace.spare_memory_s:
+            self._spare = None
 
     # The rest is ours.
 
@@ -306,6 +336,8 @@ class Connection(asyncio.BufferedProtocol):
         self._rest = None
         self._refused = None
         self._received = 0
+        self._progress = 0
+        self._silent_bytes = 0
         self.is_receiving = False
 
     def _anew(self) -> None:
@@ -331,12 +363,51 @@ class Connection(asyncio.BufferedProtocol):
             except httptools.HttpParserError:
                 self._refuse(400, "this is not HTTP/1.1 as RFC 9112 has it")
             break
-        if self._refused is not None and self.is_receiving:
-            self._discard_body()
+        if self.is_receiving:
+            self._check_progress(len(data))
+            if self._refused is not None:
+                self._discard_body()
+
+    def _check_progress(self, size_bytes: int) -> None:
+        """Refuses what the parser keeps to itself for too long: half a header, a chunk's head."""
+        progress = len(self._url) + len(self._headers) + len(self._body) + self._received
+        if progress != self._progress:
+            self._progress, self._silent_bytes = progress, 0
+            return
+        self._silent_bytes += size_bytes
+        if self._silent_bytes > HEADERS_LIMIT_BYTES:
+            self._refuse(431, f"one line of the request is over {HEADERS_LIMIT_BYTES} bytes")
+
+    def _check_request(self, now: float, pace: Pace) -> None:
+        if not self._has_headers:
+            if now - self.began_at > pace.headers_s:
+                self._refuse(408, f"the headers were not there within {pace.headers_s:g} s")
+            return
+        took_s = now - self.began_at
+        is_slow = took_s > pace.body_s and self._body_bytes < took_s * pace.body_bytes_per_s
+        if not is_slow and now - self.changed_at <= pace.body_s:
+            return
+        self._refuse(408, f"the body came too slowly, or stood still for {pace.body_s:g} s")
+
+    @property
+    def _body_bytes(self) -> int:
+        """How much of the body has come."""
+        if self._rest is not None:
+            return (self._announced or 0) - len(self._rest)
+        if self._discard:
+            return (self._announced or 0) - self._discard
+        return len(self._body) + self._received
+
+    def _invite(self) -> None:
+        """Tells a client that waits for it to send its body."""
+        is_next = self.active is None and not self._waiting
+        if is_next and self._transport is not None and self._parser.get_http_version() == "1.1":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _end_direct(self) -> None:
         assert self._direct is not None  # noqa: S101 - the rest is a part of it
         self._rest = None
+        self.is_receiving = False
         self._take(memoryview(self._direct)[: self._announced])
         self._anew()
 
@@ -345,6 +416,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _new_request(self, body: Body = b"") -> Request:
         path, _, query = self._url.decode("latin-1").partition("?")
+        if not path.startswith("/"):
+            path = _origin_form(path)
         return Request(
             self,
             self._parser.get_method().decode("latin-1"),
@@ -364,9 +437,9 @@ class Connection(asyncio.BufferedProtocol):
             self._service.handle(request)
             return
         self._waiting.append(request)
-        if len(self._waiting) >= PIPELINE_LIMIT and self._transport and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
+        if len(self._waiting) >= PIPELINE_LIMIT:
+            self._is_full = True
+            self._read_or_pause()
 
     def _done(self, request: Request) -> None:
         self.active = None
@@ -375,15 +448,59 @@ class Connection(asyncio.BufferedProtocol):
         if isinstance(body, memoryview) and isinstance(body.obj, mmap.mmap):
             self._spare = body.obj
         if request.is_last:
+            sends_more = request.refusal is not None or bool(self._waiting) or self.is_receiving
             self._waiting.clear()
-            self.close()
-            return
-        if self._waiting:
+            if sends_more and not self._has_eof:
+                self._linger()
+            else:
+                self.close()
+        elif not self._is_advancing:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Has what waits answered: a loop, since an answer may be there at once."""
+        self._is_advancing = True
+        while self._waiting and self.active is None:
             self.active = self._waiting.popleft()
             self._service.handle(self.active)
-        elif self._is_paused and self._transport is not None:
-            self._is_paused = False
+        self._is_advancing = False
+        if self.active is not None or self._transport is None or self.is_closing:
+            return
+        self._is_full = False
+        self._read_or_pause()
+        if self.is_receiving and self._has_headers and self._expects and self._refused is None:
+            self._invite()
+
+    def _read_or_pause(self) -> None:
+        """Reads nothing more from a client that has sent enough, or does not take its answers."""
+        pause = self._is_full or self.stalled_at is not None
+        if pause is self._is_paused or self._transport is None or self._transport.is_closing():
+            return
+        self._is_paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
             self._transport.resume_reading()
+
+    def _linger(self) -> None:
+        """Ends our side and reads on: bytes that nobody read would turn into a reset.
+
+        A client that still sends would lose the answer to it.
+        """
+        self._be_deaf()
+        self.is_closing = True
+        self._lingers_since = self.changed_at
+        self._is_full = False
+        self._read_or_pause()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def _be_deaf(self) -> None:
+        """Takes no further request, nor the rest of the one that is coming."""
+        self._is_deaf = True
+        self.is_receiving = False
+        self._direct = self._rest = None
+        self._discard = 0
 
     def _refuse_body(self, limit: int) -> None:
         request = self._new_request()
@@ -405,10 +522,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, status: int, message: str) -> None:
         """Answers bytes that are no request, after all that came before them."""
+        if self.is_closing:
+            return
+        if self._refused is not None:  # one answer is enough
+            self._be_deaf()
+            self._refused.is_last = True
+            if self.active is None:
+                self.close()
+            return
         request = Request(self, "GET", "", "", (), self.began_at, is_last=True)
         request.refusal = (status, message)
-        self.is_receiving = False
-        self._is_deaf = True
+        self._be_deaf()
         self._put(request)
 
     def _take_buffer(self, size_bytes: int) -> mmap.mmap:
@@ -432,13 +556,24 @@ class Connection(asyncio.BufferedProtocol):
             self._service.date_header,
         ]
         for name, value in answer.headers.items():
-            lines.append(f"{name}: {value}\r\n")
+            line = f"{name}: {value}\r\n"
+            if line.count("\n") != 1 or line.count("\r") != 1:
+                raise ValueError(f"its header {name!r} has more than one line")
+            lines.append(line)
         if size_bytes is None:
             lines.append("transfer-encoding: chunked\r\n")
-        elif answer.status != 204:
+        elif answer.status not in _BODILESS:
             lines.append(f"content-length: {size_bytes}\r\n")
         lines.append("connection: close\r\n\r\n" if is_last else "\r\n")
         return "".join(lines).encode("latin-1")
+
+
+def _origin_form(target: str) -> str:
+    """The path of a target that names the server too, as RFC 9112 section 3.2.2 has it."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in {"http", "https"}:
+        return target
+    return "/" + rest.partition("/")[2]
 
 
 class _RefusedError(Exception):

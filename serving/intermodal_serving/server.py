@@ -10,25 +10,12 @@ from time import monotonic
 
 from intermodal_serving.connection import Connection
 from intermodal_serving.messages import Request
+from intermodal_serving.pace import Pace
 
 logger = logging.getLogger("serve")
 
 BACKLOG = 2048
 SCRATCH_BYTES = 256 * 1024
-KEEP_ALIVE_S = 75.0
-"""Longer than a load balancer or a connection pool keeps an idle connection: it closes first."""
-
-HEADERS_TIMEOUT_S = 20.0
-"""A request's headers are there by then, or its connection ends."""
-
-BODY_TIMEOUT_S = 60.0
-"""A body that stands still for that long ends its connection."""
-
-STALL_TIMEOUT_S = 60.0
-"""A client that takes no bytes for that long, although there are some, loses its connection."""
-
-SPARE_MEMORY_S = 10.0
-"""A connection that is idle for that long keeps no buffer."""
 
 SETTLE_S = 0.01
 """The loop's own acceptor has ended by then, and what it accepted has become connections."""
@@ -51,6 +38,7 @@ class Server:
         handle: answers a request, now or later.
         max_body_bytes: the largest body that is taken.
         tick: called every second.
+        pace: how slow clients may be; None: as slow as `Pace` has it.
     """
 
     def __init__(
@@ -59,10 +47,12 @@ class Server:
         handle: Callable[[Request], None],
         max_body_bytes: int,
         tick: Callable[[], None],
+        pace: Pace | None = None,
     ) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._tick = tick
+        self._pace = pace or Pace()
         self._acceptor: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self._none_left = asyncio.Event()
@@ -152,19 +142,6 @@ class Server:
         self.date_header = f"date: {formatdate(usegmt=True)}\r\n"
         now = self.time()
         for connection in list(self._connections):
-            _judge(connection, now)
+            connection.check_pace(now, self._pace)
         self._tick()
-        self._loop.call_later(1.0, self._watch)
-
-
-def _judge(connection: Connection, now: float) -> None:
-    if connection.stalled_at is not None and now - connection.stalled_at > STALL_TIMEOUT_S:
-        connection.abort()
-        return
-    quiet_s = now - connection.changed_at
-    if connection.is_receiving:
-        connection.check_pace(now, HEADERS_TIMEOUT_S, BODY_TIMEOUT_S)
-    elif connection.active is None and quiet_s > KEEP_ALIVE_S:
-        connection.close()
-    elif connection.active is None and quiet_s > SPARE_MEMORY_S:
-        connection.give_back_memory()
+        self._loop.call_later(self._pace.check_s, self._watch)

@@ -1,7 +1,10 @@
+import encodings.aliases
 import io
 import json
 import math
 import pickle
+import time
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -102,6 +105,75 @@ def test_float_arrays_survive_every_format_that_can_carry_them(array: Any) -> No
     assert np.array_equal(numbers(codecs.encode(array, JSON_LINES), JSON_LINES), array)
     if array.ndim == 2:
         assert np.array_equal(numbers(codecs.encode(array, CSV), CSV), array)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text(max_size=3), json_values))
+@settings(max_examples=60)
+def test_json_survives_as_it_is_and_as_a_line(value: Any) -> None:
+    assert decode(codecs.encode(value, JSON)) == value
+    assert decode(codecs.encode([value, value], JSON_LINES), JSON_LINES) == [value, value]
+
+
+@given(
+    npst.arrays(
+        npst.boolean_dtypes() | npst.integer_dtypes() | npst.unsigned_integer_dtypes()
+        | npst.floating_dtypes(),
+        npst.array_shapes(min_dims=0, max_dims=2, min_side=0, max_side=3),
+    ),
+)  # fmt: skip
+@settings(max_examples=300)
+def test_any_array_of_numbers_comes_in_as_npy_and_goes_out_in_every_format(array: Any) -> None:
+    decoded = decode(npy(array), NPY)
+    assert decoded.dtype == array.dtype
+    assert np.array_equal(decoded, array, equal_nan=array.dtype.kind == "f")
+    for media_type in (JSON, JSON_LINES, CSV, NPY):
+        assert isinstance(codecs.encode({"a": [decoded]}["a"][0], media_type), bytes)
+    assert isinstance(codecs.encode({"nested": [decoded, {"deep": decoded}]}, JSON), bytes)
+
+
+@given(st.binary(max_size=60), st.text(st.characters(max_codepoint=255), max_size=20))
+@example(b"a-b", "punycode")
+@example(b"\\ud800", "unicode_escape")
+@example(b"a", "base64")
+@example(b"a", "undefined")
+@example(b"a", "utf\0")
+@settings(max_examples=300)
+def test_any_charset_gives_text_or_a_client_error(body: bytes, charset: str) -> None:
+    assert status_of(lambda: codecs.decode_text(body, charset)) in {200, 400, 415}
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted({*encodings.aliases.aliases.values()})))
+@settings(max_examples=300)
+def test_every_charset_of_python_gives_text_or_a_client_error(body: bytes, charset: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert status_of(lambda: codecs.decode_text(body, charset)) in {200, 400, 415}
+
+
+def test_a_charset_whose_decoding_takes_forever_is_unknown() -> None:
+    began = time.monotonic()
+    for charset in ("punycode", "idna", "Unicode-Escape"):
+        with pytest.raises(UnsupportedMediaTypeError):
+            decode(b"a" * 5_000_000 + b"-b", f"application/json; charset={charset}")
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "data"), [("|b1", b"\x02"), ("<U1", b"\x00\xd8\0\0"), (">U1", b"\x00\x11\0\0")]
+)
+def test_bytes_that_are_no_value_of_their_type_are_refused(dtype: str, data: bytes) -> None:
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (1,), }}".encode()
+    body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+    with pytest.raises(BadRequestError, match="no value of"):
+        decode(body, NPY)
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "|b1", "<f2", "<u2"])
