@@ -4,11 +4,12 @@ Which file in the model folder is which kind of model is told by what it holds, 
 alone, and without importing torch: a torch model's import takes seconds, an error should not.
 """
 
-import importlib.util
+import importlib
 import logging
 import os
 import sys
 import threading
+import warnings
 import zipfile
 from collections.abc import Callable
 from enum import Enum
@@ -16,14 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from intermodal_serving import codecs
+from intermodal_serving.array_models import (
+    SYMBOL_SUFFIX,
+    ArrayModel,
+    library,
+    load_mxnet,
+    load_onnx,
+)
 from intermodal_serving.errors import BadRequestError, ModelLoadError
 from intermodal_serving.messages import Body
 from intermodal_serving.settings import ALLOW_PICKLE, Settings
 
 logger = logging.getLogger("serve")
 
-_SUFFIXES = {".pt", ".pth", ".pt2", ".joblib"}
-_PREFERRED_STEM = "model"
+_SUFFIXES = (".pt", ".pth", ".pt2", ".onnx", ".joblib", SYMBOL_SUFFIX)
+_PREFERRED_NAMES = frozenset(f"model{suffix}" for suffix in _SUFFIXES)
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -33,6 +41,8 @@ class FileKind(Enum):
     TORCHSCRIPT = "a TorchScript archive"
     EXPORTED = "a torch.export archive"
     SAVED = "what torch.save wrote: a state dict or a pickled module"
+    ONNX = "an ONNX graph"
+    MXNET = "an MXNet network"
     JOBLIB = "a joblib pickle"
     UNKNOWN = "of no format that is known here"
 
@@ -59,6 +69,10 @@ def load_default_model(settings: Settings) -> Any:
         return _load_torchscript(path)
     if kind is FileKind.EXPORTED:
         return _load_exported(path)
+    if kind is FileKind.ONNX:
+        return load_onnx(path, settings.threads)
+    if kind is FileKind.MXNET:
+        return load_mxnet(path)
     if kind is FileKind.JOBLIB and settings.allow_pickle:
         return _load_joblib(path)
     raise ModelLoadError(f"{path.name} is {kind.value}, which is not loaded by itself",
@@ -69,6 +83,10 @@ def file_kind(path: Path) -> FileKind:
     """What a model file holds, by its content; no code of it runs."""
     if path.suffix == ".joblib":
         return FileKind.JOBLIB
+    if path.suffix == ".onnx":
+        return FileKind.ONNX
+    if path.name.endswith(SYMBOL_SUFFIX):
+        return FileKind.MXNET
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != _ZIP_MAGIC:
@@ -101,6 +119,10 @@ def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs
             user's own predict_fn will see it.
     """
     importlib.import_module("numpy")  # now, not within the first request
+    # Before numpy 1.24 a ragged nest is an array of objects and a warning; we ask for neither.
+    warnings.filterwarnings("ignore", "Creating an ndarray from ragged", module=codecs.__name__)
+    if isinstance(model, ArrayModel) and not takes_values:
+        return model.decode
     if not (is_torch_module(model) or ("torch" in sys.modules and not hasattr(model, "predict"))):
         return codecs.decode
     import torch
@@ -159,8 +181,8 @@ def _find_model_file(model_dir: Path) -> Path:
             f"there is no model folder {model_dir}",
             hint="give the endpoint's model a ModelDataUrl, or the image a folder of that name",
         )
-    files = sorted(path for path in model_dir.iterdir() if path.suffix in _SUFFIXES)
-    named = [path for path in files if path.stem == _PREFERRED_STEM]
+    files = sorted(path for path in model_dir.iterdir() if path.name.endswith(_SUFFIXES))
+    named = [path for path in files if path.name in _PREFERRED_NAMES]
     if len(named or files) == 1:
         return (named or files)[0]
     if files:
@@ -171,7 +193,8 @@ def _find_model_file(model_dir: Path) -> Path:
     found = sorted(path.name for path in model_dir.iterdir())[:20]
     raise ModelLoadError(
         f"no model that loads by itself is in {model_dir}, only: {', '.join(found) or 'nothing'}",
-        hint="put a TorchScript file `model.pt` at the top of model.tar.gz, or define model_fn in "
+        hint="put a TorchScript file `model.pt` at the top of model.tar.gz (or `model.pt2`, "
+        "`model.onnx`, `model-symbol.json` and its weights), or define model_fn in "
         "code/inference.py",
     )
 
@@ -189,8 +212,6 @@ def _what_to_add(path: Path, kind: FileKind) -> str:
 
 
 def _load_torchscript(path: Path) -> Any:
-    import warnings
-
     import torch
 
     with warnings.catch_warnings():
@@ -208,11 +229,7 @@ def _load_exported(path: Path) -> Any:
 
 
 def _load_joblib(path: Path) -> Any:
-    if importlib.util.find_spec("joblib") is None:
-        raise ModelLoadError(f"{path.name} needs joblib, which this image does not have",
-                             hint="add joblib to code/requirements.txt")  # fmt: skip
-    joblib = importlib.import_module("joblib")
-    return joblib.load(path)
+    return library("joblib", path).load(path)
 
 
 def _best_device() -> str:

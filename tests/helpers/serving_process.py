@@ -54,12 +54,20 @@ class Reply:
 
 
 class Serving:
-    """A `serve` process, its log, and a way to ask it."""
+    """A `serve` process, its log, and a way to ask it.
 
-    def __init__(self, base: Path, environment: Mapping[str, str]) -> None:
+    Args:
+        base: what stands for `/opt/ml`.
+        environment: variables for it.
+        program: `serve` of another environment than the tests'.
+    """
+
+    def __init__(
+        self, base: Path, environment: Mapping[str, str], program: Path | None = None
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("SAGEMAKER_")}
         self.process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("serve"))],
+            [str(program or Path(sys.executable).with_name("serve"))],
             env={
                 **inherited,
                 "SAGEMAKER_BASE_DIR": str(base),
@@ -148,9 +156,11 @@ class Serving:
 
 
 @contextmanager
-def serving(base: Path, *, ready: bool = True, **environment: str) -> Iterator[Serving]:
+def serving(
+    base: Path, *, ready: bool = True, program: Path | None = None, **environment: str
+) -> Iterator[Serving]:
     """`serve` on a base folder, killed at the end if it still runs."""
-    server = Serving(base, environment)
+    server = Serving(base, environment, program)
     try:
         if ready:
             server.wait_for("the model is ready|ready for models")

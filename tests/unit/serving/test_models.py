@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from intermodal_serving import codecs, models
@@ -41,6 +42,24 @@ torch.save(model.state_dict(), {str(folder / "weights.pth")!r})
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
     return folder
+
+
+def save_onnx(folder: Path, *inputs: str) -> None:
+    """The same model as an ONNX graph, its input or the sum of its inputs."""
+    floats = onnx.TensorProto.FLOAT
+    weights = onnx.helper.make_tensor("w", floats, [2, 1], [1, 2])
+    bias = onnx.helper.make_tensor("b", floats, [1], [3])
+    nodes = [
+        onnx.helper.make_node("Sum", inputs, ["x"]),
+        onnx.helper.make_node("Gemm", ["x", "w", "b"], ["y"]),
+    ]
+    values = [onnx.helper.make_tensor_value_info(name, floats, ["n", 2]) for name in inputs]
+    results = [onnx.helper.make_tensor_value_info("y", floats, ["n", 1])]
+    graph = onnx.helper.make_graph(nodes, "linear", values, results, [weights, bias])
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, folder / "model.onnx")
 
 
 def base_with(tmp_path: Path, *files: Path, name: str | None = None) -> Path:
@@ -142,6 +161,72 @@ def test_a_pickle_is_loaded_only_where_that_is_allowed(tmp_path: Path) -> None:
     assert "SAGEMAKER_ALLOW_PICKLE=true" in (refusal(base).hint or "")
     with serving(base, SAGEMAKER_ALLOW_PICKLE="true") as server:
         assert server.invoke(b"2\n3\n", "text/csv").json == [[4], [6]]
+
+
+def test_an_onnx_graph_is_served_without_code(tmp_path: Path) -> None:
+    save_onnx(tmp_path / "model", "x1")
+    with serving(tmp_path) as server:
+        assert server.invoke(b"[[1, 1], [0, 2]]").json == [[6.0], [7.0]]
+        assert server.invoke(b"1,1\n", "text/csv", Accept="text/csv").body == b"6.0\n"
+        whole = codecs.encode(np.array([[1, 1]], np.int64), codecs.NPY)
+        assert server.invoke(whole, codecs.NPY).json == [[6.0]]
+        assert server.invoke(b'{"x1": [[0, 2]]}').json == [[7.0]]
+        for body in (b"[[1, 2, 3]]", b"[1, 2]", b'{"x2": [[0, 2]]}', b'{"x1": "a"}', b'"a"'):
+            assert server.invoke(body).status == 400
+        assert server.terminate() == 0
+    assert "Traceback" not in server.log
+
+
+def test_an_onnx_graph_of_several_inputs_takes_them_by_name(tmp_path: Path) -> None:
+    save_onnx(tmp_path / "model", "left", "right")
+    with serving(tmp_path) as server:
+        body = b'{"left": [[1, 0], [0, 1]], "right": [[0, 1], [0, 1]]}'
+        assert server.invoke(body).json == [[6.0], [7.0]]
+        for body in (
+            b"[[1, 2]]",
+            b'{"left": [[1, 2]]}',
+            b'{"left": [[1, 2]], "right": [[1], [2]]}',
+        ):
+            refused = server.invoke(body)
+            assert refused.status == 400
+        assert "left, right" in server.invoke(b"[[1, 2]]").json["error"]
+
+
+def test_a_users_predict_fn_may_use_the_onnx_graph_that_was_loaded_for_it(tmp_path: Path) -> None:
+    save_onnx(tmp_path / "model", "x1")
+    write_code(tmp_path, "def predict_fn(data, model): return model.predict(data) * 10")
+    with serving(tmp_path) as server:
+        assert server.invoke(b"[[1, 1]]").json == [[60.0]]
+
+
+def test_an_onnx_graph_that_is_none_ends_the_process_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.onnx").write_bytes(b"no graph")
+    with serving(tmp_path, ready=False) as server:
+        assert server.wait() == 1
+    assert "serve: error: " in server.log
+    assert "model.onnx" in server.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "framework"), [("model.onnx", "onnxruntime"), ("digits-symbol.json", "mxnet")]
+)
+def test_a_framework_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, framework: str
+) -> None:
+    base = base_with(tmp_path)
+    (base / "model" / name).touch()
+    (base / "model/digits-0000.params").touch()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    error = refusal(base)
+    assert error.message == f"{name} needs {framework}, which this image does not have"
+    assert framework in (error.hint or "")
+
+
+def test_an_mxnet_network_without_weights_says_which_file_is_missing(tmp_path: Path) -> None:
+    base = base_with(tmp_path)
+    (base / "model/model-symbol.json").write_text("{}")
+    assert "there is no model-0000.params" in refusal(base).message
 
 
 def test_a_choice_of_threads_that_was_made_already_stays(
