@@ -335,9 +335,7 @@ class Connection(asyncio.BufferedProtocol):
         self._direct = None
         self._rest = None
         self._refused = None
-        self._received = 0
-        self._progress = 0
-        self._silent_bytes = 0
+        self._received = self._progress = self._silent_bytes = 0
         self.is_receiving = False
 
     def _anew(self) -> None:
@@ -454,7 +452,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._linger()
             else:
                 self.close()
-        elif not self._is_advancing:
+        elif (self._waiting or self._is_full or self._expects) and not self._is_advancing:
             self._advance()
 
     def _advance(self) -> None:
@@ -556,10 +554,10 @@ class Connection(asyncio.BufferedProtocol):
             self._service.date_header,
         ]
         for name, value in answer.headers.items():
-            line = f"{name}: {value}\r\n"
-            if line.count("\n") != 1 or line.count("\r") != 1:
+            line = f"{name}: {value}"
+            if "\n" in line or "\r" in line:
                 raise ValueError(f"its header {name!r} has more than one line")
-            lines.append(line)
+            lines.append(line + "\r\n")
         if size_bytes is None:
             lines.append("transfer-encoding: chunked\r\n")
         elif answer.status not in _BODILESS:
