@@ -101,7 +101,7 @@ class Models:
 def many_models(base: Path, workers: int = 1, **environment: str) -> Iterator[Models]:
     environment["SAGEMAKER_MULTI_MODEL"] = "true"
     environment["SAGEMAKER_MODEL_SERVER_WORKERS"] = str(workers)
-    with serving(base, ready=True, **environment) as server:
+    with serving(base, ready=True, program=None, **environment) as server:
         yield Models(server)
 
 
