@@ -139,7 +139,7 @@ def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         except TypeError as error:
             raise BadRequestError(f"the array cannot become a tensor: {error}") from None
-        if float_type is not None and tensor.is_floating_point():
+        if tensor.dtype is not float_type and float_type and tensor.is_floating_point():
             tensor = tensor.to(float_type)
         return tensor if device is None else tensor.to(device)
 
