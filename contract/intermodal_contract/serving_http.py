@@ -12,6 +12,12 @@ PING_PATH = "/ping"
 INVOCATIONS_PATH = "/invocations"
 """POST: one inference request."""
 
+BIDIRECTIONAL_STREAM_PATH = "/invocations-bidirectional-stream"
+"""GET with an upgrade to WebSocket: messages both ways while the connection lasts."""
+
+BIDIRECTIONAL_STREAM_LABEL = "com.amazonaws.sagemaker.capabilities.bidirectional-streaming"
+"""Label of an image, `true` if its containers take WebSockets."""
+
 MODELS_PATH = "/models"
 """Multi-model containers: load, list, unload."""
 

@@ -6,13 +6,14 @@ The way of a request is `App.handle`. Every error answer has one form:
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from intermodal_contract.serving_http import (
+    BIDIRECTIONAL_STREAM_PATH,
     EXECUTION_PARAMETERS_PATH,
     INVOCATIONS_PATH,
     METRICS_PATH,
@@ -21,10 +22,11 @@ from intermodal_contract.serving_http import (
 )
 from intermodal_serving import codecs, metrics
 from intermodal_serving.board import Board, Row
-from intermodal_serving.context import Context
+from intermodal_serving.context import Container, Context
 from intermodal_serving.errors import (
     BadRequestError,
     ModelTimeoutError,
+    NotOfferedError,
     NotReadyError,
     RequestError,
     UnsupportedMediaTypeError,
@@ -34,13 +36,22 @@ from intermodal_serving.messages import Answer, Request
 from intermodal_serving.pipeline import LoadedModel, system_properties
 from intermodal_serving.runner import Runner
 from intermodal_serving.settings import MAX_REQUEST_SIZE, MIB, TIMEOUT, Settings
+from intermodal_serving.streaming import WHOLE, Outgoing, Stream
 from intermodal_serving.tracebacks import describe, user_traceback
+
+if TYPE_CHECKING:
+    from intermodal_serving.websocket import Conversation
 
 logger = logging.getLogger("serve")
 
 Route = Callable[[Request], None]
 
 _JSON_HEADERS = {"content-type": "application/json"}
+_UPGRADE_HEADERS = {
+    "upgrade": "websocket",
+    "connection": "upgrade",
+    "sec-websocket-version": "13",
+}
 
 
 class App:
@@ -61,9 +72,12 @@ class App:
         self._system_properties = system_properties(settings)
         self._in_flight: dict[Invocation, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._streams: dict[Outgoing, None] = {}
+        self._container = Container(runner.in_turn)
         self._routes: dict[str, dict[str, Route]] = {
             PING_PATH: {"GET": self._ping, "HEAD": self._ping},
             INVOCATIONS_PATH: {"POST": self._invoke},
+            BIDIRECTIONAL_STREAM_PATH: {"GET": self._converse, "POST": self._converse},
             EXECUTION_PARAMETERS_PATH: {
                 "GET": self._execution_parameters,
                 "HEAD": self._execution_parameters,
@@ -89,7 +103,8 @@ class App:
             else:
                 self._route(request)
         except RequestError as error:
-            self._reply_error(request, error)
+            headers = _UPGRADE_HEADERS if error.status == 426 else None
+            self._reply_error(request, error, headers=headers)
         except Exception:
             logger.exception("an error of the server itself")
             self._reply_error(request, RequestError("the server failed; its log tells why"), 500)
@@ -99,9 +114,10 @@ class App:
         late = self._settings.timeout_s
         now = monotonic()
         for invocation in list(self._in_flight):
-            if now - invocation.submitted_at < late:
-                break  # they are in the order of their coming
-            self._give_up(invocation)
+            if now - invocation.submitted_at >= late:
+                self._give_up(invocation)
+        for stream in list(self._streams):
+            stream.judge(now, late, self._settings.stream_timeout_s)
 
     def _route(self, request: Request) -> None:
         methods = self._routes.get(request.path) or self._find_route(request.path)
@@ -175,7 +191,7 @@ class App:
         invocation = Invocation(
             model,
             request,
-            Context(properties, request.headers),
+            Context(properties, request.headers, self._container),
             codecs.parse_content_type(content_type),
             codecs.negotiate(accept, self._settings.default_accept),
             self._deliver,
@@ -183,12 +199,18 @@ class App:
         self._in_flight[invocation] = None
         request.on_gone = invocation.abandon
         if model.is_async:
-            task = asyncio.ensure_future(self._drive(model, invocation))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            invocation.task = task
+            self._start(invocation, self._drive(model, invocation))
         else:
             self._runner.submit(invocation)
+
+    def _start(self, invocation: Invocation, steps: Coroutine[Any, Any, None]) -> None:
+        invocation.task = self._keep(asyncio.ensure_future(steps))
+
+    def _keep(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        """The event loop itself would forget it."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _drive(self, model: LoadedModel, invocation: Invocation) -> None:
         await model.drive(invocation, self._runner.call)
@@ -198,11 +220,16 @@ class App:
         """The model has spoken."""
         self._in_flight.pop(invocation, None)
         invocation.request.on_gone = None  # the two would keep each other in memory
-        if invocation.is_abandoned:
-            return
         request, outcome = invocation.request, invocation.outcome
+        if invocation.is_abandoned:
+            if isinstance(outcome, Stream):
+                self._keep(asyncio.ensure_future(outcome.close(self._runner.in_turn)))
+            return
         if isinstance(outcome, Answer):
             self._reply(request, outcome)
+        elif isinstance(outcome, Stream):
+            self._deliver_stream(invocation, outcome)
+            return
         elif isinstance(outcome, RequestError):
             self._reply_error(request, outcome, context=invocation.context)
         else:
@@ -211,6 +238,77 @@ class App:
             logger.error("request %s failed\n%s", identity, user_traceback(outcome))
             self._reply(request, _error_answer(500, describe(outcome), outcome, identity))
         self._observe(invocation)
+
+    def _deliver_stream(self, invocation: Invocation, stream: Stream) -> None:
+        if stream.first is None:
+            # A plain handler gave what only the event loop can advance.
+            self._in_flight[invocation] = None
+            invocation.request.on_gone = invocation.abandon
+            self._start(invocation, self._begin_stream(invocation, stream))
+            return
+        self._row.count_status(stream.context.status)
+        outgoing = Outgoing(invocation, stream, self._runner.in_turn, self._stream_ended)
+        self._streams[outgoing] = None
+
+    async def _begin_stream(self, invocation: Invocation, stream: Stream) -> None:
+        try:
+            invocation.outcome = await stream.begin_async()
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
+            invocation.outcome = error
+        self._deliver(invocation)
+
+    def _stream_ended(self, stream: Outgoing) -> None:
+        del self._streams[stream]
+        invocation = stream.invocation
+        if self._settings.access_log:
+            line = _access_line(
+                invocation.request,
+                stream.status,
+                stream.size_bytes,
+                request_id=invocation.context.request_id,
+                stream=stream.end,
+            )
+            logger.info("access %s", line)
+        if stream.end == WHOLE:
+            self._observe(invocation)
+
+    def _converse(self, request: Request) -> None:
+        """Answer with a WebSocket."""
+        asked = request.header(b"upgrade"), request.header(b"sec-websocket-version")
+        if (asked[0] or b"").lower() != b"websocket" or asked[1] != b"13":
+            raise _UpgradeRequiredError(f"`{request.path}` takes WebSockets of version 13 only")
+        if self._settings.multi_model:
+            raise NotOfferedError("a multi-model container takes no bidirectional streams")
+        if self.model is None:
+            raise NotReadyError("the model is still loading", hint="ask /ping first")
+        context = Context(self._system_properties, request.headers, self._container)
+        if not self.model.converses:
+            raise NotOfferedError(
+                "the model takes no bidirectional streams",
+                hint="define `async def stream_fn(messages, model, context)` in code/inference.py",
+            )
+        from intermodal_serving.websocket import Conversation
+
+        limit = self._settings.max_request_bytes
+        conversation = Conversation(request, context, limit, self._conversation_ended)
+        self._row.count_status(101)
+        conversation.start(self.model.converse)
+
+    def _conversation_ended(self, conversation: "Conversation") -> None:
+        if self._settings.access_log:
+            line = _access_line(
+                conversation.request,
+                101,
+                conversation.bytes_out,
+                request_id=conversation.request_id,
+                bytes_in=conversation.bytes_in,
+                messages_in=conversation.messages_in,
+                messages_out=conversation.messages_out,
+                close=conversation.close_code,
+            )
+            logger.info("access %s", line)
 
     def _give_up(self, invocation: Invocation) -> None:
         del self._in_flight[invocation]
@@ -255,7 +353,7 @@ class App:
     def _reply(self, request: Request, answer: Answer) -> None:
         self._row.count_status(answer.status)
         if self._settings.access_log:
-            logger.info("access %s", _access_line(request, answer))
+            logger.info("access %s", _access_line(request, answer.status, len(answer.body)))
         request.connection.answer(request, answer)
 
 
@@ -265,6 +363,10 @@ class _NotFoundError(RequestError):
 
 class _MethodNotAllowedError(RequestError):
     status = 405
+
+
+class _UpgradeRequiredError(RequestError):
+    status = 426
 
 
 def _times(invocation: Invocation, total_s: float) -> str:
@@ -281,17 +383,18 @@ def _times(invocation: Invocation, total_s: float) -> str:
     ).decode()
 
 
-def _access_line(request: Request, answer: Answer) -> str:
+def _access_line(request: Request, status: int, bytes_out: int, **more: int | str) -> str:
     took_s = monotonic() - request.began_at
     return orjson.dumps(
         {
             "request_id": Context({}, request.headers).request_id,
             "method": request.method,
             "path": request.path,
-            "status": answer.status,
+            "status": status,
             "bytes_in": len(request.body),
-            "bytes_out": len(answer.body),
+            "bytes_out": bytes_out,
             "ms": round(took_s * 1e3, 3),
+            **more,
         }
     ).decode()
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 from time import monotonic
 
 STATUSES = (
-    200, 201, 202, 204, 400, 403, 404, 405, 406, 408, 409, 413, 414, 415, 424, 429, 431,
+    101, 200, 201, 202, 204, 400, 403, 404, 405, 406, 408, 409, 413, 414, 415, 424, 426, 429, 431,
     500, 501, 503, 504, 507,
 )  # fmt: skip
 """HTTP statuses that are counted each; the rest is counted together."""

@@ -31,6 +31,7 @@ JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 NPY = "application/x-npy"
+EVENT_STREAM = "text/event-stream"
 
 _ALIASES = {
     "text/json": JSON,
@@ -274,6 +275,24 @@ def encode(prediction: Any, media_type: str) -> bytes:
     return _ENCODERS[_ALIASES.get(media_type, media_type)](to_plain(prediction))
 
 
+def stream_type(media_type: str) -> str:
+    """What a stream of predictions is given as, where its client accepts `media_type`."""
+    media_type = _ALIASES.get(media_type, media_type)
+    return JSON_LINES if media_type == JSON else media_type
+
+
+def encode_item(prediction: Any, media_type: str) -> bytes:
+    """One prediction of a stream, in a media type that `stream_type` gives.
+
+    Raises:
+        NotAcceptableError: this prediction has no such form.
+        TypeError: the prediction holds what no format can carry.
+    """
+    if media_type == JSON_LINES:
+        return _encode_json(to_plain(prediction)) + b"\n"
+    return encode(prediction, media_type)
+
+
 def to_plain(value: Any) -> Any:
     """A tensor, of torch or MXNet, as a numpy array; everything else as it is."""
     if hasattr(value, "detach"):
@@ -329,6 +348,10 @@ def _encode_json_lines(value: Any) -> bytes:
     return b"".join(_encode_json(item) + b"\n" for item in items)
 
 
+def _encode_event(value: Any) -> bytes:
+    return b"data: " + _encode_json(value) + b"\n\n"
+
+
 def _encode_csv(value: Any) -> bytes:
     array = _as_array(value, CSV)
     if array.ndim > 2:
@@ -352,6 +375,7 @@ _ENCODERS: Mapping[str, Callable[[Any], bytes]] = {
     JSON_LINES: _encode_json_lines,
     CSV: _encode_csv,
     NPY: _encode_npy,
+    EVENT_STREAM: _encode_event,
 }
 
 ENCODED = frozenset(_ENCODERS)

@@ -2,19 +2,23 @@
 
 Small bodies come through the parser. A body that is announced as large is read by the socket
 straight into a buffer of its own, which the model then views: no copy. Requests of one connection
-are answered in their order, one at a time.
+are answered in their order, one at a time. A connection that is upgraded hands all bytes that come
+to whoever speaks the other protocol.
 """
 
 import asyncio
 import contextlib
 import logging
 import mmap
+import os
+import socket
+import struct
 from collections import deque
 from typing import Protocol
 
 import httptools
 
-from intermodal_serving.messages import Answer, Body, Request
+from intermodal_serving.messages import BODILESS, Answer, Body, Request
 from intermodal_serving.pace import Pace
 
 logger = logging.getLogger("serve")
@@ -30,9 +34,6 @@ DISCARD_LIMIT_BYTES = 256 * 2**20
 
 PIPELINE_LIMIT = 16
 """So many requests may wait on one connection before it is read no further."""
-
-_BODILESS = frozenset({204, 304})
-"""Statuses whose answers end with their headers, whatever a handler gave."""
 
 _REASONS = {
     200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 400: "Bad Request",
@@ -68,6 +69,19 @@ class Service(Protocol):
 
     def handle(self, request: Request) -> None:
         """Answer a request, now or later, by `request.connection.answer`."""
+
+
+class Upgraded(Protocol):
+    """Who speaks on a connection after its upgrade."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def receive_eof(self) -> None:
+        """No more bytes will come."""
+
+    def go_away(self) -> None:
+        """The server ends soon; called again and again until the connection is gone."""
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -114,11 +128,17 @@ class Connection(asyncio.BufferedProtocol):
         self._spare: mmap.mmap | None = None
         self._discard = 0
         self._is_full = False
+        self._is_held = False
         self._is_paused = False
         self._is_deaf = False
         self._is_advancing = False
         self._has_eof = False
         self._lingers_since: float | None = None
+        self.is_http_10: bool | None = None
+        """Whether the client speaks HTTP/1.0, which has no chunks; None until it spoke."""
+        self._is_streaming = False
+        self._is_chunked = False
+        self._upgraded: Upgraded | None = None
         self._start()
 
     # What the transport calls.
@@ -160,12 +180,21 @@ class Connection(asyncio.BufferedProtocol):
             if not self._discard:
                 self._anew()
         elif not (self.is_closing or self._is_deaf):
-            self._feed(self._service.scratch[:nbytes])
+            if self._upgraded is None:
+                self._feed(self._service.scratch[:nbytes])
+            else:
+                self._upgraded.receive(bytes(self._service.scratch[:nbytes]))
 
     def eof_received(self) -> bool:
         """asyncio's: whether to stay open; a client that ended its side may wait for its answer."""
         self._has_eof = True
+        if self._upgraded is not None:
+            self._upgraded.receive_eof()
+            return False
         if self.is_closing:
+            return False
+        if self._is_streaming:  # it may have left, and a stream can be long: so it has
+            self.abort()
             return False
         last = self._waiting[-1] if self._waiting else self.active
         if last is not None:
@@ -275,7 +304,7 @@ class Connection(asyncio.BufferedProtocol):
             logger.error("an answer of the model cannot be sent: %s", error)  # noqa: TRY400
             answer = Answer(500)
             head = self._head(answer, 0, is_last=is_last)
-        if request.method == "HEAD" or not answer.body or answer.status in _BODILESS:
+        if request.method == "HEAD" or not answer.body or answer.status in BODILESS:
             transport.write(head)
         elif len(answer.body) < DIRECT_BYTES:
             transport.write(head + answer.body)
@@ -283,6 +312,84 @@ class Connection(asyncio.BufferedProtocol):
             transport.writelines((head, answer.body))
         request.is_last = is_last
         self._done(request)
+
+    def begin_stream(self, request: Request, answer: Answer) -> None:
+        """Send the head of an answer whose body comes in chunks."""
+        if request is not self.active or not self.is_open or self._transport is None:
+            return
+        self._is_streaming = True
+        self._is_chunked = not self.is_http_10
+        request.is_last |= self._service.is_draining or not self._is_chunked
+        self._transport.write(self._head(answer, None, is_last=request.is_last))
+
+    def send_chunk(self, request: Request, chunk: bytes) -> None:
+        """Send a piece of a body, which is not empty."""
+        if request is not self.active or not self.is_open or self._transport is None:
+            return
+        if not self._is_chunked:
+            self._transport.write(chunk)
+        elif len(chunk) < DIRECT_BYTES:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        else:
+            self._transport.writelines((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+
+    def end_stream(self, request: Request) -> None:
+        """Say that the body is whole."""
+        if request is not self.active:
+            return
+        if self._is_chunked and self.is_open and self._transport is not None:
+            self._transport.write(b"0\r\n\r\n")
+        self._is_streaming = False
+        request.is_last |= self._service.is_draining
+        self._done(request)
+
+    def break_off(self, request: Request) -> None:
+        """End the connection so that the client knows that the body is not whole."""
+        if request is not self.active or self._transport is None:
+            return
+        if self._is_chunked:
+            self.close()  # what was sent arrives, but the last chunk is missing
+            return
+        # HTTP/1.0 ends a body by the end of the connection: only a reset tells the difference.
+        number = self._transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(number)) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    async def drained(self) -> None:
+        """Wait until the client has taken most of what was sent, or is gone."""
+        while self.stalled_at is not None and self.is_open:
+            self._resumed = asyncio.get_running_loop().create_future()
+            await self._resumed
+
+    def upgrade(self, upgraded: Upgraded) -> None:
+        """Give all bytes that come from now on to someone else; the active request stays so."""
+        self._upgraded = upgraded
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of another protocol."""
+        if self._transport is not None and not self.is_closing:
+            self._transport.write(data)
+
+    def end_writing(self) -> None:
+        """Say that nothing more is sent; what the client sends is still read."""
+        if self._transport is not None and not self.is_closing:
+            self._transport.write_eof()
+
+    def pause_reading(self) -> None:
+        """Read no more, so that the client must wait, until `resume_reading`."""
+        self._is_held = True
+        self._read_or_pause()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self._is_held = False
+        self._read_or_pause()
+
+    def go_away(self) -> None:
+        """Tell whoever speaks another protocol here that the server ends soon."""
+        if self._upgraded is not None:
+            self._upgraded.go_away()
 
     def close(self) -> None:
         """End the connection once all that was written is sent."""
@@ -348,11 +455,13 @@ class Connection(asyncio.BufferedProtocol):
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # Nothing here speaks another protocol, so it is a request like others.
+                # Without someone who speaks the other protocol it is a request like others.
                 data = data[upgrade.args[0] :]
                 self._anew()
                 if data and not self.is_closing:
-                    continue
+                    if self._upgraded is None:
+                        continue
+                    self._upgraded.receive(bytes(data))
             except httptools.HttpParserCallbackError as error:
                 cause = error.__context__
                 if not isinstance(cause, _RefusedError):
@@ -416,6 +525,9 @@ class Connection(asyncio.BufferedProtocol):
         path, _, query = self._url.decode("latin-1").partition("?")
         if not path.startswith("/"):
             path = _origin_form(path)
+        stays = self._parser.should_keep_alive()
+        if not stays or self.is_http_10 is None:  # else it is what it was before
+            self.is_http_10 = self._parser.get_http_version() == "1.0"
         return Request(
             self,
             self._parser.get_method().decode("latin-1"),
@@ -424,7 +536,7 @@ class Connection(asyncio.BufferedProtocol):
             self._headers,
             self.began_at,
             body,
-            is_last=not self._parser.should_keep_alive(),
+            is_last=not stays,
         )
 
     def _put(self, request: Request) -> None:
@@ -471,7 +583,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _read_or_pause(self) -> None:
         """Reads nothing more from a client that has sent enough, or does not take its answers."""
-        pause = self._is_full or self.stalled_at is not None
+        pause = self._is_full or self._is_held or self.stalled_at is not None
         if pause is self._is_paused or self._transport is None or self._transport.is_closing():
             return
         self._is_paused = pause
@@ -559,8 +671,8 @@ class Connection(asyncio.BufferedProtocol):
                 raise ValueError(f"its header {name!r} has more than one line")
             lines.append(line + "\r\n")
         if size_bytes is None:
-            lines.append("transfer-encoding: chunked\r\n")
-        elif answer.status not in _BODILESS:
+            lines.append("transfer-encoding: chunked\r\n" if self._is_chunked else "")
+        elif answer.status not in BODILESS:
             lines.append(f"content-length: {size_bytes}\r\n")
         lines.append("connection: close\r\n\r\n" if is_last else "\r\n")
         return "".join(lines).encode("latin-1")

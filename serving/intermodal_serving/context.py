@@ -5,9 +5,11 @@ The method names are those of the vendor's `context` argument (the Java model se
 ignored, since a context stands for one request.
 """
 
+import functools
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -17,15 +19,28 @@ _REQUEST_ID = re.compile(rb"[0-9A-Za-z_.-]{1,128}")
 _RESERVED = frozenset({"connection", "content-length", "transfer-encoding", "date"})
 
 
+@dataclass(frozen=True, slots=True)
+class Container:
+    """What handlers may use of the container that they run in.
+
+    Attributes:
+        in_turn: runs a function on the model's thread, after what waits already.
+    """
+
+    in_turn: Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
 class Context:
     """One request as its handlers see it.
 
     Args:
         system_properties: `model_dir`, `gpu_id` and what else describes the container.
         raw_headers: the request's header lines, names in lower case; empty while the model loads.
+        container: None while the model loads.
     """
 
     __slots__ = (
+        "_container",
         "_headers",
         "_raw_headers",
         "_request_id",
@@ -35,10 +50,14 @@ class Context:
     )
 
     def __init__(
-        self, system_properties: dict[str, Any], raw_headers: Iterable[tuple[bytes, bytes]] = ()
+        self,
+        system_properties: dict[str, Any],
+        raw_headers: Iterable[tuple[bytes, bytes]] = (),
+        container: Container | None = None,
     ) -> None:
         self.system_properties = system_properties
         self._raw_headers = raw_headers
+        self._container = container
         self._headers: dict[str, str] | None = None
         self._request_id: str | None = None
         self._response_headers: dict[str, str] = {}
@@ -69,6 +88,13 @@ class Context:
     def inference_id(self) -> str | None:
         """`X-Amzn-SageMaker-Inference-Id` of the request."""
         return self.headers.get("x-amzn-sagemaker-inference-id")
+
+    async def call_model(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """For `async` handlers: the result of a function that runs on the model's thread.
+
+        It runs after what waits for the model already; the event loop goes on meanwhile.
+        """
+        return await self._here().in_turn(functools.partial(function, *arguments))
 
     @property
     def status(self) -> int:
@@ -136,6 +162,11 @@ class Context:
             raise ValueError(f"the value of the response header `{name}` is not one line of text")
         value.encode("latin-1")
         self._response_headers[key] = value
+
+    def _here(self) -> Container:
+        if self._container is None:
+            raise RuntimeError("there is no request yet: the model still loads")
+        return self._container
 
     def _find_request_id(self) -> str | None:
         for name, value in self._raw_headers:

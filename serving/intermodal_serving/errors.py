@@ -11,6 +11,7 @@ IntermodalError
     ├── PayloadTooLargeError            413  the body is over the limit
     ├── UnsupportedMediaTypeError       415  nothing here reads that content type
     ├── BrokenModelError                500  that one of many models cannot be loaded
+    ├── NotOfferedError                 501  the model's code does not do that
     ├── NotReadyError                   503  the model is still loading
     ├── ModelTimeoutError               504  the model did not answer in time
     └── InsufficientMemoryError         507  there is no room for one more model
@@ -75,6 +76,12 @@ class BrokenModelError(RequestError):
     """One of many models, or its code, cannot be loaded; the others go on."""
 
     status = 500
+
+
+class NotOfferedError(RequestError):
+    """The model's code defines nothing that would do it."""
+
+    status = 501
 
 
 class NotReadyError(RequestError):

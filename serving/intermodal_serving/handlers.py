@@ -7,9 +7,11 @@ The names and arguments are the vendor's:
     predict_fn(data, model)                               -> prediction
     output_fn(prediction, accept)                         -> body | (body, content type)
     transform_fn(model, body, content_type, accept)       -> body | (body, content type)
+    stream_fn(messages, model)                            -> messages; ours, for WebSockets
 
 each with or without a last argument `context`, and each plain or `async`. `transform_fn` stands for
-`input_fn`, `predict_fn` and `output_fn` together, never beside them.
+`input_fn`, `predict_fn` and `output_fn` together, never beside them. `predict_fn`, `output_fn` and
+`transform_fn` may be generators; `stream_fn` must be an `async` one.
 """
 
 import importlib.util
@@ -34,7 +36,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "predict_fn": ("data", "model"),
     "output_fn": ("prediction", "accept"),
     "transform_fn": ("model", "body", "content_type", "accept"),
+    "stream_fn": ("messages", "model"),
 }
+_GENERATORS = frozenset({"predict_fn", "output_fn", "transform_fn", "stream_fn"})
 _CONTEXT_NAMES = frozenset({"context", "ctx", "_context", "_ctx", "_"})
 
 
@@ -46,7 +50,8 @@ class Handler:
         name: `model_fn` and so on.
         function: the function itself.
         context: how it takes the context: `None`, `positional` or `keyword`.
-        is_async: whether its result must be awaited.
+        is_async: whether it runs on the event loop.
+        is_generator: whether it makes its result piece by piece.
         is_batched: whether it says that it takes the arrays of many requests as one.
     """
 
@@ -55,9 +60,10 @@ class Handler:
     context: str | None = None
     is_async: bool = False
     is_batched: bool = False
+    is_generator: bool = False
 
     def __call__(self, *arguments: Any, context: Any) -> Any:
-        """Call the function; for an async one the result is awaitable."""
+        """Call the function; for an async one that is no generator the result is awaitable."""
         if self.context is None:
             return self.function(*arguments)
         if self.context == "positional":
@@ -74,11 +80,13 @@ class Handlers:
     predict_fn: Handler | None = None
     output_fn: Handler | None = None
     transform_fn: Handler | None = None
+    stream_fn: Handler | None = None
 
     @property
     def is_async(self) -> bool:
-        """Whether a request needs the event loop for one of its steps."""
-        found = (getattr(self, field.name) for field in fields(self) if field.name != "model_fn")
+        """Whether an invocation needs the event loop for one of its steps."""
+        others = {"model_fn", "stream_fn"}
+        found = (getattr(self, field.name) for field in fields(self) if field.name not in others)
         return any(handler is not None and handler.is_async for handler in found)
 
 
@@ -187,20 +195,25 @@ def _re_rooted(named: str, settings: Settings) -> Path:
 def _handler(name: str, function: Any, arguments: tuple[str, ...]) -> Handler:
     if not callable(function):
         raise ModelLoadError(f"{name} is a {type(function).__name__}, but must be a function")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    # An object is what its `__call__` is.
+    forms = (function, getattr(function, "__call__", None))  # noqa: B004
+    is_async_generator = any(map(inspect.isasyncgenfunction, forms))
+    is_generator = is_async_generator or any(map(inspect.isgeneratorfunction, forms))
+    is_async = is_async_generator or any(map(inspect.iscoroutinefunction, forms))
+    if is_generator and name not in _GENERATORS:
+        raise ModelLoadError(f"{name} is a generator", hint="return the whole result")
+    if name == "stream_fn" and not is_async:
         raise ModelLoadError(
-            f"{name} is a generator, but responses are not streamed yet",
-            hint="return the whole result",
+            "stream_fn is not `async`, so it could not wait for messages",
+            hint="write it as `async def` with `async for message in messages:` and `yield`; "
+            "`await context.call_model(function, ...)` is for what takes time",
         )
-    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object whose __call__ is async
-    )
     is_batched = bool(getattr(function, "batched", False))
     try:
         form = _context_form(name, inspect.signature(function), arguments)
     except ValueError:  # some functions written in C do not tell
         form = None
-    return Handler(name, function, form, is_async, is_batched)
+    return Handler(name, function, form, is_async, is_batched, is_generator)
 
 
 def _context_form(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from intermodal_serving.pipeline import LoadedModel
+    from intermodal_serving.streaming import Stream
 
 
 class Invocation:
@@ -64,8 +65,8 @@ class Invocation:
         self.deliver = deliver
         self.data: Any = None
         self.prediction: Any = None
-        self.outcome: Answer | BaseException | None = None
-        """The answer, or what was raised instead."""
+        self.outcome: Answer | Stream | BaseException | None = None
+        """The answer, whole or in pieces, or what was raised instead."""
         self.is_abandoned = False
         """Nobody waits any more: it ran out of time, or its client left."""
         self.task: asyncio.Task[None] | None = None

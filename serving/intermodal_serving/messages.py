@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 Body: TypeAlias = bytes | bytearray | memoryview
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+BODILESS = frozenset({204, 304})
+"""Statuses whose answers end with their headers, whatever a handler gave."""
+
 
 @dataclass(slots=True, eq=False)
 class Request:

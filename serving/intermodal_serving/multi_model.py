@@ -12,7 +12,7 @@ AWS page: mms-container-apis.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -30,6 +30,7 @@ from intermodal_serving.errors import (
 )
 from intermodal_serving.hosting import Host, not_found
 from intermodal_serving.messages import Answer, Request
+from intermodal_serving.pipeline import LoadedModel
 from intermodal_serving.registry import Entry, Registry
 from intermodal_serving.runner import Runner
 from intermodal_serving.settings import Settings
@@ -66,7 +67,7 @@ class MultiModelApp(App):
         self._registry = registry
         self._host = Host(
             settings, runner, board, row, registry, tell,
-            lambda: (invocation.model for invocation in self._in_flight),
+            self._models_in_use,
         )  # fmt: skip
         self._routes[MODELS_PATH] = {"GET": self._list, "HEAD": self._list, "POST": self._load}
         self._model_routes: dict[str, Route] = {
@@ -84,6 +85,10 @@ class MultiModelApp(App):
         """End what ran out of time, drop what is unloaded; called again and again."""
         super().watch()
         self._host.look()
+
+    def _models_in_use(self) -> Iterator[LoadedModel]:
+        streamed = (stream.invocation for stream in self._streams)
+        return (invocation.model for invocation in (*self._in_flight, *streamed))
 
     def _find_route(self, path: str) -> dict[str, Route] | None:
         if not path.startswith(_PREFIX):

@@ -1,24 +1,28 @@
 """The way of one invocation through a loaded model: decode, predict, encode.
 
 Steps that are plain run on the model's thread (see `runner`), one invocation after the other or
-many as one batch (see `batching`). A model with an `async` step is driven on the event loop.
+many as one batch (see `batching`). A model with an `async` step is driven on the event loop. A step
+whose result is an iterator makes the answer a stream (see `streaming`).
 """
 
 import asyncio
 import functools
+import importlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from intermodal_serving import codecs, handlers, models
+from intermodal_serving import codecs, handlers, models, streaming
 from intermodal_serving.batching import Batcher
 from intermodal_serving.context import Context
+from intermodal_serving.errors import ModelLoadError, NotOfferedError
 from intermodal_serving.handlers import Handler, Handlers
 from intermodal_serving.invocation import Invocation
 from intermodal_serving.messages import Answer, Body
 from intermodal_serving.settings import Settings
+from intermodal_serving.streaming import Stream, is_iterator
 
 logger = logging.getLogger("serve")
 
@@ -47,6 +51,20 @@ class LoadedModel:
         self._predict = found.predict_fn or _default_predict_fn(model, found)
         self._output = found.output_fn or Handler("output_fn", _encode)
         self._batcher = _batcher(settings, found, self._predict, model)
+        self._stream = found.stream_fn
+        if found.stream_fn is not None:
+            # Now, since a WebSocket must be accepted within 250 ms; no other model needs it.
+            importlib.import_module("intermodal_serving.websocket")
+
+    @property
+    def converses(self) -> bool:
+        """Whether it takes WebSockets."""
+        return self._stream is not None
+
+    def converse(self, messages: AsyncIterator[str | bytes], context: Context) -> Any:
+        """What `stream_fn` gives for the messages of a WebSocket; on the event loop."""
+        assert self._stream is not None  # noqa: S101 - the caller has asked
+        return self._stream(messages, self._model, context=context)
 
     @property
     def batch_limit(self) -> int:
@@ -70,7 +88,16 @@ class LoadedModel:
 
         async def call(handler: Handler, *arguments: Any) -> Any:
             bound = functools.partial(handler, *arguments, context=invocation.context)
-            return await bound() if handler.is_async else await in_thread(bound)
+            if not handler.is_async:
+                return await in_thread(bound)
+            return bound() if handler.is_generator else await bound()
+
+        async def encode(prediction: Any) -> bytes:
+            accept, context = self._accept(invocation), invocation.context
+            if not self._output.is_async:
+                encode_one = functools.partial(self._encode_item, accept, context, prediction)
+                return bytes(await in_thread(encode_one))
+            return _whole(await call(self._output, prediction, accept), accept, context)
 
         try:
             started = perf_counter()
@@ -84,11 +111,23 @@ class LoadedModel:
                 invocation.decode_s = perf_counter() - started
                 prediction = await call(self._predict, data, self._model)
                 invocation.predict_s = perf_counter() - started - invocation.decode_s
-                result = await call(self._output, prediction, accept)
+                if is_iterator(prediction) and not self._output.is_generator:
+                    if not hasattr(prediction, "__anext__"):
+                        prediction = streaming.in_turns(prediction, in_thread)
+                    result = streaming.encoded_async(prediction, encode)
+                else:
+                    result = await call(self._output, prediction, accept)
                 invocation.encode_s = (
                     perf_counter() - started - invocation.decode_s - invocation.predict_s
                 )
-            invocation.outcome = _to_answer(result, accept, invocation.context, name)
+            answer = _to_answer(result, accept, invocation.context, name)
+            if isinstance(answer, Stream):
+                started = perf_counter()
+                answer = await (
+                    answer.begin_async() if answer.is_async else in_thread(answer.begin)
+                )
+                invocation.predict_s += perf_counter() - started
+            invocation.outcome = answer
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # noqa: BLE001 - sys.exit in a handler must not end the loop
@@ -127,8 +166,15 @@ class LoadedModel:
         started = perf_counter()
         try:
             accept, context = self._accept(invocation), invocation.context
-            result = self._output(invocation.prediction, accept, context=context)
-            invocation.outcome = _to_answer(result, accept, context, self._output.name)
+            prediction = invocation.prediction
+            # As `is_iterator` has it, but without the call: this is done for every request.
+            is_stream = hasattr(prediction, "__next__") or hasattr(prediction, "__anext__")
+            if is_stream and not self._output.is_generator:
+                result = self._encoded(prediction, accept, context)
+            else:
+                result = self._output(prediction, accept, context=context)
+            outcome = _to_answer(result, accept, context, self._output.name)
+            invocation.outcome = outcome if type(outcome) is Answer else _begun(outcome)
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
             invocation.outcome = error
         invocation.encode_s = perf_counter() - started
@@ -141,12 +187,30 @@ class LoadedModel:
             result = self._transform(
                 *self._transform_arguments(invocation), context=invocation.context
             )
-            invocation.outcome = _to_answer(
-                result, invocation.accepted[0], invocation.context, self._transform.name
+            invocation.outcome = _begun(
+                _to_answer(result, invocation.accepted[0], invocation.context, self._transform.name)
             )
         except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
             invocation.outcome = error
         invocation.predict_s = perf_counter() - started
+
+    def _encoded(self, predictions: Any, accept: str, context: Context) -> Any:
+        """The chunks of predictions that are made one by one."""
+        encode = functools.partial(self._encode_item, accept, context)
+        if not hasattr(predictions, "__anext__"):
+            return streaming.encoded(predictions, encode)
+
+        async def encode_async(prediction: Any) -> bytes:
+            return encode(prediction)
+
+        return streaming.encoded_async(predictions, encode_async)
+
+    def _encode_item(self, accept: str, context: Context, prediction: Any) -> bytes:
+        if self._owns_output:
+            return _whole(self._output(prediction, accept, context=context), accept, context)
+        media_type = codecs.stream_type(accept)
+        context.response_headers.setdefault("content-type", media_type)
+        return codecs.encode_item(prediction, media_type)
 
     def _accept(self, invocation: Invocation) -> str:
         if self._owns_output:
@@ -222,6 +286,9 @@ def _batcher(settings: Settings, found: Handlers, predict: Handler, model: Any) 
     is_asked_for = settings.max_batch_size > 1 and not (found.is_async or found.transform_fn)
     if not is_asked_for:
         return None
+    if found.predict_fn is not None and found.predict_fn.is_generator:
+        logger.info("predict_fn is a generator, so it gets one request at a time")
+        return None
     if found.predict_fn is not None and not found.predict_fn.is_batched:
         logger.info(
             "predict_fn does not say that it takes batches, so it gets one request at a time; "
@@ -238,8 +305,20 @@ def _batcher(settings: Settings, found: Handlers, predict: Handler, model: Any) 
 def _default_predict_fn(model: Any, found: Handlers) -> Handler:
     if found.transform_fn is not None:
         return found.transform_fn  # never called as predict_fn
-    predict = models.default_predictor(model)
+    try:
+        predict = models.default_predictor(model)
+    except ModelLoadError:
+        if found.stream_fn is None:
+            raise
+        return Handler("predict_fn", _refuse_invocation)
     return Handler("predict_fn", lambda data, _: predict(data))
+
+
+def _refuse_invocation(data: Any, model: Any) -> Any:  # noqa: ARG001 - a predict_fn
+    raise NotOfferedError(
+        "the model takes bidirectional streams only",
+        hint="define predict_fn(data, model) in code/inference.py",
+    )
 
 
 def _encode(prediction: Any, media_type: str) -> tuple[bytes, str]:
@@ -252,20 +331,57 @@ def _users_body(body: Body, content_type: codecs.ContentType) -> str | bytes:
     return bytes(body)
 
 
-def _to_answer(result: Any, accept: str, context: Context, name: str) -> Answer:
+def _to_answer(result: Any, accept: str, context: Context, name: str) -> Answer | Stream:
     body, content_type = result, accept
     if isinstance(result, tuple) and len(result) == 2:
         body, content_type = result
     if isinstance(body, str):
         body = body.encode()
     if not isinstance(body, bytes | bytearray | memoryview):
+        if is_iterator(body):
+            return _to_stream(body, content_type, context, name)
         raise TypeError(
             f"{name} returned a {type(body).__name__}; it must return bytes or str, "
-            "or (body, content type)"
+            "an iterator of them, or (body, content type)"
         )
+    _set_content_type(content_type, context)
+    return Answer(context.status, bytes(body), context.response_headers)
+
+
+def _to_stream(body: Any, content_type: str, context: Context, name: str) -> Stream:
+    """A stream that has not begun."""
+
+    def encode(item: Any) -> bytes:
+        chunk = streaming.as_chunk(item, name)
+        _set_content_type(content_type, context)  # the handler may have, before it yielded
+        return chunk
+
+    async def encode_async(item: Any) -> bytes:
+        return encode(item)
+
+    if hasattr(body, "__anext__"):
+        return Stream(streaming.encoded_async(body, encode_async), context)
+    return Stream(streaming.encoded(body, encode), context)
+
+
+def _begun(answer: Answer | Stream) -> Answer | Stream:
+    """On the model's thread: with its first chunk, unless that comes from the event loop."""
+    if isinstance(answer, Stream) and not answer.is_async:
+        return answer.begin()
+    return answer
+
+
+def _whole(result: Any, accept: str, context: Context) -> bytes:
+    """What output_fn made of one prediction of a stream."""
+    answer = _to_answer(result, accept, context, "output_fn")
+    if isinstance(answer, Stream):
+        raise TypeError("output_fn returned an iterator for one prediction of a stream")
+    return bytes(answer.body)
+
+
+def _set_content_type(content_type: str, context: Context) -> None:
     if "content-type" not in context.response_headers:
         if content_type in codecs.ENCODED:
             context.response_headers["content-type"] = content_type
         else:
             context.set_header("content-type", content_type)
-    return Answer(context.status, bytes(body), context.response_headers)

@@ -19,10 +19,9 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from intermodal_serving.board import Row
-from intermodal_serving.invocation import Invocation
 
 logger = logging.getLogger("serve")
 
@@ -42,6 +41,23 @@ GATHER_SHARE = 0.05
 END_GRACE_S = 1.0
 
 T = TypeVar("T")
+
+
+class Work(Protocol):
+    """What can be queued for the model's thread: an invocation, or a `Turn`."""
+
+    model: Any
+    """Whose it is: it has `batch_limit` and `run(works)`."""
+    submitted_at: float
+    queue_s: float
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for it any more."""
+
+    @property
+    def deliver(self) -> Callable[[Any], None]:
+        """Called on the event loop with itself, once it is done."""
 
 
 class Runner:
@@ -65,7 +81,7 @@ class Runner:
         self._row = row
         self._delay_s = delay_s
         self._on_hang = on_hang
-        self._queue: deque[Invocation] = deque()
+        self._queue: deque[Work] = deque()
         self._tasks: deque[Callable[[], None]] = deque()
         self._changed = threading.Condition()
         self._loop_is_ours = False  # whether the loop runs on the model's thread
@@ -101,7 +117,7 @@ class Runner:
 
     # On the loop.
 
-    def submit(self, invocation: Invocation) -> None:
+    def submit(self, invocation: Work) -> None:
         """Queue an invocation."""
         if self._loop_is_ours:
             self._queue.append(invocation)
@@ -132,6 +148,15 @@ class Runner:
             self._leave_loop()
         return await future
 
+    def in_turn(self, function: Callable[[], T]) -> "asyncio.Future[T]":
+        """The result of a function that runs on the model's thread after what is queued already.
+
+        If the future is cancelled before the turn has come, the function is not run.
+        """
+        turn = _Turn(function, self._loop.create_future())
+        self.submit(turn)
+        return turn.future
+
     def wait_for(self, awaitable: Awaitable[Any]) -> Any:
         """From the model's thread: what an awaitable gives on the loop."""
 
@@ -148,7 +173,7 @@ class Runner:
         self._loop.stop()
 
     @property
-    def waiting(self) -> Sequence[Invocation]:
+    def waiting(self) -> Sequence[Work]:
         """What is queued and not begun."""
         return self._queue
 
@@ -168,7 +193,7 @@ class Runner:
             if is_fast and not self._delay_s:
                 self._wants_loop = True
 
-    def _take(self) -> Callable[[], None] | list[Invocation] | None:
+    def _take(self) -> Callable[[], None] | list[Work] | None:
         with self._changed:
             while True:
                 if self._is_ended:
@@ -200,7 +225,7 @@ class Runner:
             now = monotonic()
         self._enough = 1
 
-    def _next_batch(self) -> list[Invocation]:
+    def _next_batch(self) -> list[Work]:
         queue = self._queue
         first = queue.popleft()
         taken, limit = [first], first.model.batch_limit
@@ -208,7 +233,7 @@ class Runner:
             taken.append(queue.popleft())
         return taken
 
-    def _execute(self, taken: list[Invocation]) -> None:
+    def _execute(self, taken: list[Work]) -> None:
         row, started = self._row, monotonic()
         wanted = [each for each in taken if not each.is_abandoned]
         if not wanted:
@@ -218,10 +243,12 @@ class Runner:
         row.begin()
         wanted[0].model.run(wanted)
         row.end()
-        self._batch_ended_at = monotonic()
-        took_s = self._last_batch_s = self._batch_ended_at - started
-        self._last_batch_size = len(wanted)
-        row.batches.observe(len(wanted))
+        ended_at = monotonic()
+        took_s = ended_at - started
+        if wanted[0].model is not _TURNS:
+            self._batch_ended_at, self._last_batch_s = ended_at, took_s
+            self._last_batch_size = len(wanted)
+            row.batches.observe(len(wanted))
         self._calls += 1
         self._average_s += WEIGHT * (took_s - self._average_s)
         if took_s > LONG_S:
@@ -276,7 +303,7 @@ class Runner:
         if not self._loop_is_ours:
             return
         ends_at = monotonic() + TURN_S
-        answered: list[Invocation] = []
+        answered: list[Work] = []
         while self._queue and self._average_s <= SLOW_S:
             taken = self._next_batch()
             self._execute(taken)
@@ -292,7 +319,55 @@ class Runner:
             self._schedule()
 
 
-def _deliver(invocations: list[Invocation]) -> None:
+class _Turn:
+    """A function that runs on the model's thread once, between invocations."""
+
+    __slots__ = ("_error", "_function", "_result", "future", "model", "queue_s", "submitted_at")
+
+    def __init__(self, function: Callable[[], Any], future: "asyncio.Future[Any]") -> None:
+        self.model = _TURNS
+        self.future = future
+        self.submitted_at = monotonic()
+        self.queue_s = 0.0
+        self._function = function
+        self._result: Any = None
+        self._error: Exception | None = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        return self.future.cancelled()
+
+    def run(self) -> None:
+        try:
+            self._result = self._function()
+        except StopIteration as error:  # no future takes it
+            self._error = RuntimeError(str(error))
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            self._error = error
+        except BaseException as error:  # noqa: BLE001 - sys.exit must not end the loop
+            self._error = RuntimeError(repr(error))
+
+    def deliver(self, _: Any) -> None:
+        if self._error is not None:
+            _fail(self.future, self._error)
+        else:
+            _resolve(self.future, self._result)
+
+
+class _Turns:
+    """Stands for the model of turns, which never become a batch."""
+
+    batch_limit = 1
+
+    def run(self, turns: Sequence[_Turn]) -> None:
+        for turn in turns:
+            turn.run()
+
+
+_TURNS = _Turns()
+
+
+def _deliver(invocations: list[Work]) -> None:
     for invocation in invocations:
         invocation.deliver(invocation)
 

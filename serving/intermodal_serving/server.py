@@ -94,9 +94,12 @@ class Server:
         await self._take_the_last()
         await self._end_all(ends_at)
 
-    async def retire(self) -> None:
-        """Leave new connections to the other workers, answer what was sent, close."""
-        ends_at = self.time() + DRAIN_TIMEOUT_S
+    async def retire(self, timeout_s: float) -> None:
+        """Leave new connections to the other workers, answer what was sent, close.
+
+        Nobody waits for that, so a stream may go on for as long as streams may.
+        """
+        ends_at = self.time() + timeout_s
         self.is_draining = True
         if self._acceptor is not None:
             self._acceptor.close()
@@ -112,11 +115,11 @@ class Server:
                 is_awaited = connection.is_unused and waited_s < UNUSED_AFTER_TERM_S
                 if connection.is_idle and not is_awaited:
                     connection.close()
+                else:
+                    connection.go_away()
             await self._wait_until_none(min(0.05, max(0.0, ends_at - self.time())))
         if self._connections:
-            logger.warning(
-                "%d requests did not end within %g s", len(self._connections), DRAIN_TIMEOUT_S
-            )
+            logger.warning("%d requests did not end in time", len(self._connections))
         for connection in list(self._connections):
             connection.abort()
 

@@ -13,7 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from intermodal_contract import env
-from intermodal_contract.serving_http import INVOCATION_TIMEOUT_S, MAX_PAYLOAD_BYTES, PORT
+from intermodal_contract.serving_http import (
+    INVOCATION_TIMEOUT_S,
+    MAX_PAYLOAD_BYTES,
+    PORT,
+    STREAM_TIMEOUT_S,
+)
 from intermodal_contract.training_files import ML_ROOT
 from intermodal_serving.errors import SettingError
 
@@ -30,6 +35,7 @@ BATCH_LATENCY_MS = "INTERMODAL_BATCH_LATENCY_MS"
 ACCESS_LOG = "INTERMODAL_ACCESS_LOG"
 SLOW_REQUEST_MS = "INTERMODAL_SLOW_REQUEST_MS"
 EVICT_MODELS = "INTERMODAL_EVICT_MODELS"
+STREAM_TIMEOUT = "INTERMODAL_STREAM_TIMEOUT"
 
 MIB = 2**20
 UNLIMITED_PAYLOAD_BYTES = 2**30
@@ -53,6 +59,7 @@ class Settings:
             (`SAGEMAKER_SUBMIT_DIRECTORY`).
         log_level: a level of the logging module (`SAGEMAKER_CONTAINER_LOG_LEVEL`).
         timeout_s: how long one invocation may take (`SAGEMAKER_MODEL_SERVER_TIMEOUT`).
+        stream_timeout_s: how long one answer may be streamed (`INTERMODAL_STREAM_TIMEOUT`).
         max_request_bytes: the largest body that is read (`SAGEMAKER_MAX_REQUEST_SIZE` in bytes,
             else `SAGEMAKER_MAX_PAYLOAD_IN_MB` as batch transform sets it).
         allow_pickle: load models whose loading runs code (`SAGEMAKER_ALLOW_PICKLE`).
@@ -86,6 +93,7 @@ class Settings:
     submit_directory: str | None = None
     log_level: int = logging.INFO
     timeout_s: float = INVOCATION_TIMEOUT_S
+    stream_timeout_s: float = STREAM_TIMEOUT_S
     max_request_bytes: int = MAX_PAYLOAD_BYTES
     allow_pickle: bool = False
     default_accept: str = "application/json"
@@ -125,6 +133,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         except ValueError as error:
             raise SettingError(f"`{name}` is `{text}`, but {error}") from None
 
+    timeout_s = read(env.MODEL_SERVER_TIMEOUT, _seconds, INVOCATION_TIMEOUT_S)
     payload_limit = read(MAX_PAYLOAD_IN_MB, _payload_limit, MAX_PAYLOAD_BYTES)
     return Settings(
         base_dir=read(env.BASE_DIR, _absolute_folder, ML_ROOT),
@@ -134,7 +143,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         program=read(env.PROGRAM, str, None),
         submit_directory=read(env.SUBMIT_DIRECTORY, str, None),
         log_level=read(env.CONTAINER_LOG_LEVEL, _log_level, logging.INFO),
-        timeout_s=read(env.MODEL_SERVER_TIMEOUT, _seconds, INVOCATION_TIMEOUT_S),
+        timeout_s=timeout_s,
+        stream_timeout_s=read(STREAM_TIMEOUT, _seconds, max(STREAM_TIMEOUT_S, timeout_s)),
         max_request_bytes=read(MAX_REQUEST_SIZE, _positive, payload_limit),
         allow_pickle=read(ALLOW_PICKLE, _boolean, False),
         default_accept=read(env.DEFAULT_INVOCATIONS_ACCEPT, str.lower, "application/json"),

@@ -153,7 +153,8 @@ class _Worker:
     async def _end(self, *, is_last: bool) -> None:
         self._row.state = WorkerState.DRAINING
         if self._server is not None:
-            await (self._server.drain() if is_last else self._server.retire())
+            longest_s = max(self._settings.stream_timeout_s, self._settings.timeout_s)
+            await (self._server.drain() if is_last else self._server.retire(longest_s))
         self._runner.end()
 
     def _accept(self) -> None:

@@ -1,6 +1,6 @@
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,12 +100,46 @@ def test_a_handler_that_is_no_function_is_refused() -> None:
         handlers.read_handlers(module_of(predict_fn="me"))
 
 
-def test_a_generator_is_refused_since_nothing_would_read_it() -> None:
-    def predict_fn(data: Any, model: Any) -> Iterator[Any]:
+def test_a_generator_is_refused_where_nothing_would_read_it() -> None:
+    def input_fn(body: Any, content_type: str) -> Iterator[Any]:
+        yield body
+
+    with pytest.raises(ModelLoadError, match="input_fn is a generator"):
+        handlers.read_handlers(module_of(input_fn=input_fn))
+
+
+def test_a_generator_is_told_from_a_function_and_an_async_one_needs_the_event_loop() -> None:
+    def plain(data: Any, model: Any) -> Iterator[Any]:
         yield data
 
-    with pytest.raises(ModelLoadError, match="not streamed yet"):
-        handlers.read_handlers(module_of(predict_fn=predict_fn))
+    async def on_the_loop(data: Any, model: Any) -> AsyncIterator[Any]:
+        yield data
+
+    class Both:
+        def __call__(self, data: Any, model: Any) -> Iterator[Any]:
+            yield data
+
+    for function, forms in (
+        (plain, (True, False)),
+        (on_the_loop, (True, True)),
+        (Both(), (True, False)),
+    ):
+        found = handlers.read_handlers(module_of(predict_fn=function))
+        assert found.predict_fn is not None
+        assert (found.predict_fn.is_generator, found.predict_fn.is_async) == forms
+        assert found.is_async == forms[1]
+
+
+def test_stream_fn_must_be_able_to_wait_for_messages_and_concerns_no_invocation() -> None:
+    def plain(messages: Any, model: Any) -> Iterator[Any]:
+        yield messages
+
+    async def on_the_loop(messages: Any, model: Any) -> AsyncIterator[Any]:
+        yield messages
+
+    with pytest.raises(ModelLoadError, match="stream_fn is not `async`"):
+        handlers.read_handlers(module_of(stream_fn=plain))
+    assert not handlers.read_handlers(module_of(stream_fn=on_the_loop)).is_async
 
 
 def test_a_module_without_handlers_leaves_all_to_the_defaults() -> None:

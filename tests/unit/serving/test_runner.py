@@ -178,3 +178,55 @@ def test_a_call_gives_its_result_and_raises_what_was_raised() -> None:
 
     bench.run(feed)
     assert results == ["MainThread"]
+
+
+def test_a_turn_comes_after_what_is_queued_and_not_at_all_once_it_is_cancelled() -> None:
+    bench = Bench(StandInModel(batch_limit=8))
+    said: list[Any] = []
+
+    async def feed() -> None:
+        bench.runner.submit(bench.invocation(0.05))
+        first = bench.runner.in_turn(lambda: said.append(list(bench.model.batches)))
+        given_up = bench.runner.in_turn(lambda: said.append("given up"))
+        given_up.cancel()
+        bench.runner.submit(bench.invocation(0.0))
+        await first
+        await bench.all_delivered(2)
+        for error in (ZeroDivisionError, StopIteration, SystemExit):
+
+            def fail(error: type[BaseException] = error) -> None:
+                raise error
+
+            with pytest.raises((ZeroDivisionError, RuntimeError)):
+                await bench.runner.in_turn(fail)
+
+    bench.run(feed)
+    assert said == [[1]]
+    assert bench.model.batches == [1, 1]
+    assert bench.model.threads == {"MainThread"}
+
+
+def test_turns_and_invocations_are_all_done_while_the_loop_changes_threads() -> None:
+    import asyncio
+
+    bench = Bench(StandInModel())
+    threads: set[str] = set()
+    turns = 0
+
+    async def keep_turning() -> None:
+        nonlocal turns
+        while len(bench.delivered) < 300:
+            await bench.runner.in_turn(lambda: threads.add(threading.current_thread().name))
+            turns += 1
+
+    async def feed() -> None:
+        turning = [asyncio.ensure_future(keep_turning()) for _ in range(2)]
+        for number in range(1, 301):
+            bench.runner.submit(bench.invocation(0.004 if number % 100 > 95 else 0.0))
+            await bench.all_delivered(number)
+        await asyncio.gather(*turning)
+
+    bench.run(feed)
+    assert threads == {"MainThread"}
+    assert bench.loop_threads == {"loop", "MainThread"}
+    assert turns >= 100

@@ -32,6 +32,7 @@ def test_every_variable_is_read() -> None:
             "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "10",
             "SAGEMAKER_MODEL_SERVER_TIMEOUT": "1.5",
+            "INTERMODAL_STREAM_TIMEOUT": "90",
             "SAGEMAKER_MAX_REQUEST_SIZE": "1000",
             "SAGEMAKER_ALLOW_PICKLE": "true",
             "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/CSV",
@@ -57,6 +58,12 @@ def test_every_variable_is_read() -> None:
     assert (settings.multi_model, settings.evict_models, settings.access_log) == (True, True, True)
     assert (settings.max_batch_size, settings.max_batch_delay_s) == (32, 0.0015)
     assert (settings.batch_latency_s, settings.slow_request_s) == (0.02, 0.25)
+    assert settings.stream_timeout_s == 90
+
+
+def test_a_stream_may_take_at_least_as_long_as_an_invocation() -> None:
+    assert read_settings({}).stream_timeout_s == 480
+    assert read_settings({"SAGEMAKER_MODEL_SERVER_TIMEOUT": "3600"}).stream_timeout_s == 3600
 
 
 def test_an_empty_value_counts_as_none() -> None:
@@ -91,6 +98,7 @@ def test_a_log_level_may_be_a_name() -> None:
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "0"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "nan"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon"),
+        ("INTERMODAL_STREAM_TIMEOUT", "0"),
         ("SAGEMAKER_MAX_REQUEST_SIZE", "25MB"),
         ("SAGEMAKER_MAX_REQUEST_SIZE", "0"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-6"),
