@@ -66,6 +66,9 @@ ENABLE_EXPLANATIONS_HEADER = "X-Amzn-SageMaker-Enable-Explanations"
 SESSION_ID_HEADER = "X-Amzn-SageMaker-Session-Id"
 """Stateful session that the request belongs to, or `NEW_SESSION`."""
 
+NEW_SESSION = "NEW_SESSION"
+"""In place of a session's id: the client asks for a session."""
+
 NEW_SESSION_ID_HEADER = "X-Amzn-SageMaker-New-Session-Id"
 """In an answer: id and expiry of the session that was opened."""
 

@@ -35,6 +35,7 @@ from intermodal_serving.invocation import Invocation
 from intermodal_serving.messages import Answer, Request
 from intermodal_serving.pipeline import LoadedModel, system_properties
 from intermodal_serving.runner import Runner
+from intermodal_serving.sessions import Sessions
 from intermodal_serving.settings import MAX_REQUEST_SIZE, MIB, TIMEOUT, Settings
 from intermodal_serving.streaming import WHOLE, Outgoing, Stream
 from intermodal_serving.tracebacks import describe, user_traceback
@@ -73,7 +74,8 @@ class App:
         self._in_flight: dict[Invocation, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._streams: dict[Outgoing, None] = {}
-        self._container = Container(runner.in_turn)
+        sessions_dir = settings.sessions_dir or settings.base_dir / "sessions"
+        self._container = Container(Sessions(sessions_dir, settings.session_s), runner.in_turn)
         self._routes: dict[str, dict[str, Route]] = {
             PING_PATH: {"GET": self._ping, "HEAD": self._ping},
             INVOCATIONS_PATH: {"POST": self._invoke},

@@ -10,7 +10,18 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from intermodal_contract.serving_http import (
+    CLOSED_SESSION_ID_HEADER,
+    NEW_SESSION,
+    NEW_SESSION_ID_HEADER,
+    SESSION_ID_HEADER,
+)
+from intermodal_serving.errors import BadRequestError
+from intermodal_serving.sessions import Sessions, expiry_text, is_session_id
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\r\n]*")
@@ -24,9 +35,11 @@ class Container:
     """What handlers may use of the container that they run in.
 
     Attributes:
+        sessions: the open ones, of all workers.
         in_turn: runs a function on the model's thread, after what waits already.
     """
 
+    sessions: Sessions
     in_turn: Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -88,6 +101,73 @@ class Context:
     def inference_id(self) -> str | None:
         """`X-Amzn-SageMaker-Inference-Id` of the request."""
         return self.headers.get("x-amzn-sagemaker-inference-id")
+
+    @property
+    def wants_session(self) -> bool:
+        """Whether the client asks for a new session."""
+        return self.headers.get(SESSION_ID_HEADER.lower()) == NEW_SESSION
+
+    @property
+    def session_id(self) -> str | None:
+        """The session that the request belongs to, also one that was opened for it; else None.
+
+        Raises:
+            BadRequestError: the client sent what cannot be one.
+        """
+        opened = self._response_headers.get(NEW_SESSION_ID_HEADER.lower())
+        if opened is not None:
+            return opened.partition(";")[0]
+        if self.wants_session:
+            return None
+        sent = self.headers.get(SESSION_ID_HEADER.lower())
+        if sent is not None and not is_session_id(sent):
+            raise BadRequestError(f"`{sent[:80]}` in `{SESSION_ID_HEADER}` is no session id")
+        return sent
+
+    @property
+    def session_dir(self) -> Path:
+        """The folder of the request's session, which all workers see; removed with the session.
+
+        Raises:
+            BadRequestError: the request belongs to no session that is open.
+        """
+        if (session_id := self.session_id) is None:
+            raise BadRequestError(
+                "the request belongs to no session",
+                hint=f"send `{SESSION_ID_HEADER}: {NEW_SESSION}` first",
+            )
+        return self._here().sessions.find(session_id)
+
+    def new_session(self, session_id: str | None = None, expires_at: datetime | None = None) -> str:
+        """Open a session for the client, and tell it so in the answer. Gives the session's id.
+
+        Args:
+            session_id: letters, digits and inner dashes; None makes one up.
+            expires_at: None: after `SAGEMAKER_SESSIONS_EXPIRATION` seconds. Without a time zone it
+                is in UTC.
+
+        Raises:
+            ValueError: the id cannot be one, or is taken.
+        """
+        expires_at_s = None
+        if expires_at is not None:
+            zoned = expires_at if expires_at.tzinfo else expires_at.replace(tzinfo=UTC)
+            expires_at_s = zoned.timestamp()
+        opened, ends_at_s = self._here().sessions.open(session_id, expires_at_s)
+        self.set_header(NEW_SESSION_ID_HEADER, f"{opened}; Expires={expiry_text(ends_at_s)}")
+        return opened
+
+    def close_session(self) -> None:
+        """Close the request's session, remove its folder, and tell the client so in the answer.
+
+        Raises:
+            BadRequestError: the request belongs to no session.
+        """
+        session_id = self.session_id
+        if session_id is None:
+            raise BadRequestError("the request belongs to no session that could be closed")
+        self._here().sessions.close(session_id)
+        self.set_header(CLOSED_SESSION_ID_HEADER, session_id)
 
     async def call_model(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """For `async` handlers: the result of a function that runs on the model's thread.

@@ -36,6 +36,9 @@ ACCESS_LOG = "INTERMODAL_ACCESS_LOG"
 SLOW_REQUEST_MS = "INTERMODAL_SLOW_REQUEST_MS"
 EVICT_MODELS = "INTERMODAL_EVICT_MODELS"
 STREAM_TIMEOUT = "INTERMODAL_STREAM_TIMEOUT"
+# As in https://github.com/aws/model-hosting-container-standards, docs/sagemaker.
+SESSIONS_PATH = "SAGEMAKER_SESSIONS_PATH"
+SESSIONS_EXPIRATION = "SAGEMAKER_SESSIONS_EXPIRATION"
 
 MIB = 2**20
 UNLIMITED_PAYLOAD_BYTES = 2**30
@@ -79,6 +82,10 @@ class Settings:
         access_log: whether each request gets a line in the log (`INTERMODAL_ACCESS_LOG`).
         slow_request_s: a request that takes longer gets a line that says where its time went; None:
             none does (`INTERMODAL_SLOW_REQUEST_MS`).
+        sessions_dir: where sessions keep their files, for all workers; None: in a folder that ends
+            with the container (`SAGEMAKER_SESSIONS_PATH`).
+        session_s: how long a session lasts whose handler says nothing else
+            (`SAGEMAKER_SESSIONS_EXPIRATION`).
         gpu_id: the GPU of this worker, among those that it sees; None without one.
         threads: for the numeric libraries of this worker.
         model_folder: where the model lies, if it is one of many; None: `model/` below `base_dir`.
@@ -106,6 +113,8 @@ class Settings:
     batch_latency_s: float | None = None
     access_log: bool = False
     slow_request_s: float | None = None
+    sessions_dir: Path | None = None
+    session_s: float = 1200.0
     gpu_id: int | None = None
     threads: int = 1
     model_folder: Path | None = None
@@ -157,6 +166,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         batch_latency_s=read(BATCH_LATENCY_MS, _positive_milliseconds, None),
         access_log=read(ACCESS_LOG, _boolean, False),
         slow_request_s=read(SLOW_REQUEST_MS, _positive_milliseconds, None),
+        sessions_dir=read(SESSIONS_PATH, _absolute_folder, None),
+        session_s=read(SESSIONS_EXPIRATION, _seconds, 1200.0),
     )
 
 

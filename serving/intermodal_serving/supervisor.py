@@ -197,7 +197,10 @@ class Supervisor:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
             gpu_id = 0
         threads = max(1, self._settings.cpus // self._wanted)
-        return dataclasses.replace(self._settings, gpu_id=gpu_id, threads=threads)
+        sessions = self._settings.sessions_dir or self._folder / "sessions"
+        return dataclasses.replace(
+            self._settings, gpu_id=gpu_id, threads=threads, sessions_dir=sessions
+        )
 
     # What workers say.
 

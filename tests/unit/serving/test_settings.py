@@ -33,6 +33,8 @@ def test_every_variable_is_read() -> None:
             "SAGEMAKER_CONTAINER_LOG_LEVEL": "10",
             "SAGEMAKER_MODEL_SERVER_TIMEOUT": "1.5",
             "INTERMODAL_STREAM_TIMEOUT": "90",
+            "SAGEMAKER_SESSIONS_PATH": "/sessions",
+            "SAGEMAKER_SESSIONS_EXPIRATION": "30",
             "SAGEMAKER_MAX_REQUEST_SIZE": "1000",
             "SAGEMAKER_ALLOW_PICKLE": "true",
             "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/CSV",
@@ -59,6 +61,7 @@ def test_every_variable_is_read() -> None:
     assert (settings.max_batch_size, settings.max_batch_delay_s) == (32, 0.0015)
     assert (settings.batch_latency_s, settings.slow_request_s) == (0.02, 0.25)
     assert settings.stream_timeout_s == 90
+    assert (settings.sessions_dir, settings.session_s) == (Path("/sessions"), 30)
 
 
 def test_a_stream_may_take_at_least_as_long_as_an_invocation() -> None:
@@ -99,6 +102,8 @@ def test_a_log_level_may_be_a_name() -> None:
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "nan"),
         ("SAGEMAKER_MODEL_SERVER_TIMEOUT", "soon"),
         ("INTERMODAL_STREAM_TIMEOUT", "0"),
+        ("SAGEMAKER_SESSIONS_PATH", "sessions"),
+        ("SAGEMAKER_SESSIONS_EXPIRATION", "never"),
         ("SAGEMAKER_MAX_REQUEST_SIZE", "25MB"),
         ("SAGEMAKER_MAX_REQUEST_SIZE", "0"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-6"),
