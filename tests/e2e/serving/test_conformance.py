@@ -1,6 +1,6 @@
 """The inference contract, asked over HTTP of whatever answers at a base URL.
 
-`INTERMODAL_CONFORMANCE_URL=http://host:port pytest tests/unit/serving/test_conformance.py` asks
+`INTERMODAL_CONFORMANCE_URL=http://host:port pytest tests/e2e/serving/test_conformance.py` asks
 another server. It must serve a model that gives every body back as it came, with the request's
 content type and its `X-Amzn-SageMaker-Custom-Attributes`. Without the variable ours is asked, and a
 container of flask's, so that nothing here is true of ours alone.
