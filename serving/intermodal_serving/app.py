@@ -28,6 +28,7 @@ from intermodal_serving.errors import (
     ModelTimeoutError,
     NotOfferedError,
     NotReadyError,
+    PayloadTooLargeError,
     RequestError,
     UnsupportedMediaTypeError,
 )
@@ -147,7 +148,8 @@ class App:
         hint = f"{MAX_REQUEST_SIZE} sets the limit, in bytes" if status == 413 else None
         if status == 413:
             message += f" ({self._settings.max_request_bytes / MIB:g} MB)"
-        self._reply_error(request, BadRequestError(message, hint=hint), status)
+        kind = PayloadTooLargeError if status == PayloadTooLargeError.status else BadRequestError
+        self._reply_error(request, kind(message, hint=hint), status)
 
     def _ping(self, request: Request) -> None:
         status = 503
@@ -215,7 +217,7 @@ class App:
         return task
 
     async def _drive(self, model: LoadedModel, invocation: Invocation) -> None:
-        await model.drive(invocation, self._runner.call)
+        await model.drive(invocation, self._runner.in_turn)
         self._deliver(invocation)
 
     def _deliver(self, invocation: Invocation) -> None:
@@ -314,6 +316,8 @@ class App:
 
     def _give_up(self, invocation: Invocation) -> None:
         del self._in_flight[invocation]
+        if invocation.is_abandoned:
+            return  # its client left
         invocation.abandon()
         if invocation.task is not None:
             invocation.task.cancel()
@@ -375,7 +379,7 @@ def _times(invocation: Invocation, total_s: float) -> str:
     return orjson.dumps(
         {
             "request_id": invocation.context.request_id,
-            "bytes": len(invocation.request.body),
+            "bytes": len(invocation.body),
             "total_ms": round(total_s * 1e3, 3),
             "queue_ms": round(invocation.queue_s * 1e3, 3),
             "decode_ms": round(invocation.decode_s * 1e3, 3),

@@ -25,6 +25,9 @@ logger = logging.getLogger("serve")
 PROOFS = 3
 """So many batches of a shape must give the answers of single calls before single calls end."""
 
+PLANS_LIMIT = 1024
+"""So many shapes are told apart; requests of others stay alone."""
+
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5
 _GROW, _SHRINK = 1, 0.75
 
@@ -66,14 +69,23 @@ class Batcher:
         self._goal_s = goal_s
         self._limit = float(limit if goal_s is None else 1)
         self._plans: dict[Key, _Plan] = {}
+        self._begin: Callable[[], None] = lambda: None
 
     @property
     def limit(self) -> int:
         """How many requests the next batch may have; moves where there is a goal."""
         return int(self._limit)
 
-    def predict(self, invocations: Sequence[Invocation]) -> None:
-        """Give each invocation its prediction, or as outcome what was raised for it alone."""
+    def predict(
+        self, invocations: Sequence[Invocation], begin: Callable[[], None] = lambda: None
+    ) -> None:
+        """Give each invocation its prediction, or as outcome what was raised for it alone.
+
+        Args:
+            invocations: with their data.
+            begin: called before each call of the model.
+        """
+        self._begin = begin
         groups: defaultdict[Key | None, list[Invocation]] = defaultdict(list)
         for invocation in invocations:
             groups[_key(invocation.data)].append(invocation)
@@ -84,12 +96,11 @@ class Batcher:
                 self._together(key, group)
 
     def _together(self, key: Key, group: Sequence[Invocation]) -> None:
-        plan = self._plans.get(key) or _Plan(
-            [Form.JOIN, Form.STACK] if key[2] > 1 else [Form.STACK]
-        )
-        if len(self._plans) < 1024:
-            self._plans[key] = plan
-        if not plan.forms:
+        plan = self._plans.get(key)
+        if plan is None and len(self._plans) < PLANS_LIMIT:
+            forms = [Form.JOIN, Form.STACK] if key[2] > 1 else [Form.STACK]
+            plan = self._plans[key] = _Plan(forms)
+        if plan is None or not plan.forms:
             self._one_by_one(group)
         elif plan.is_proven:
             self._as_batch(plan.forms[0], group)
@@ -101,7 +112,7 @@ class Batcher:
             started = perf_counter()
             predictions = self._call(form, [each.data for each in group], group[0].context)
             took_s = perf_counter() - started
-        except Exception:  # noqa: BLE001 - one by one, the culprit fails alone and is logged
+        except BaseException:  # noqa: BLE001 - one by one, the culprit fails alone and is logged
             predictions = None
         if predictions is None:
             self._one_by_one(group)
@@ -113,25 +124,26 @@ class Batcher:
     def _prove(self, key: Key, plan: _Plan, group: Sequence[Invocation]) -> None:
         self._one_by_one(group)
         answered = [(each.data, each.prediction) for each in group if each.outcome is None]
-        # Requests that are all alike say nothing of what one does to another, so that one more
-        # that differs takes part.
-        other = _unlike(answered[0][0]) if answered else None
-        if other is None:
-            return
+        # Requests that are all alike say nothing of what one does to another, so that some more
+        # that differ take part.
         try:
-            answered.append((other, self._predict(other, group[0].context)))
-        except Exception:  # noqa: BLE001 - the model takes no such data: try again with others
+            others = _unlike(answered[0][0]) if answered else []
+            answered += [(other, self._predict(other, group[0].context)) for other in others]
+        except BaseException:  # noqa: BLE001 - the model takes no such data: try again with others
+            return
+        if not others:
             return
         arrays = [data for data, _ in answered]
         while plan.forms:
             try:
                 predictions = self._call(plan.forms[0], arrays, group[0].context)
-            except Exception:  # noqa: BLE001 - then this form is not the right one
-                predictions = None
-            if predictions is not None and all(
-                _are_close(prediction, alone)
-                for prediction, (_, alone) in zip(predictions, answered, strict=True)
-            ):
+                is_right = predictions is not None and all(
+                    _are_close(prediction, alone)
+                    for prediction, (_, alone) in zip(predictions, answered, strict=True)
+                )
+            except BaseException:  # noqa: BLE001 - then this form is not the right one
+                is_right = False
+            if is_right:
                 plan.proofs += 1
                 if plan.is_proven:
                     logger.info("requests of shape %s are %s", key[3], plan.forms[0].value)
@@ -146,6 +158,9 @@ class Batcher:
 
     def _one_by_one(self, group: Sequence[Invocation]) -> None:
         for invocation in group:
+            if invocation.is_abandoned:
+                continue
+            self._begin()
             started = perf_counter()
             try:
                 invocation.prediction = self._predict(invocation.data, invocation.context)
@@ -217,6 +232,9 @@ def _split(result: Any, lengths: Sequence[int], *, drop_axis: bool) -> list[Any]
     size = len(result) if isinstance(result, list) else shape[0] if shape else -1
     if size != sum(lengths):
         return None
+    kind = type(result).__module__.partition(".")[0]
+    if not isinstance(result, list) and kind not in {"torch", "numpy"}:
+        return None
     if drop_axis:
         return list(result)
     ends, end = [], 0
@@ -226,13 +244,15 @@ def _split(result: Any, lengths: Sequence[int], *, drop_axis: bool) -> list[Any]
     return [result[start:stop] for start, stop in ends]
 
 
-def _unlike(data: Any) -> Any:
-    """Data of the same shape and range that differs; None if there is none to be had."""
+def _unlike(data: Any) -> list[Any]:
+    """Data of the same shape and range that differs, in what it adds up to and in its order.
+
+    A model whose answers depend on its neighbours could be blind to one of the two.
+    """
     library = sys.modules[type(data).__module__.partition(".")[0]]
-    for other in (library.flip(data, (-1,)), library.zeros_like(data), library.ones_like(data)):
-        if not bool((other == data).all()):
-            return other
-    return None
+    least = library.full_like(data, data.min())
+    made = [least, library.flip(data, (-1,)), library.zeros_like(data), library.ones_like(data)]
+    return [other for other in made if not bool((other == data).all())][:2]
 
 
 def _are_close(one: Any, other: Any) -> bool:

@@ -56,6 +56,14 @@ def set_thread_count(cpus: int) -> None:
         os.environ.setdefault(name, str(cpus))
 
 
+def gpu_bytes() -> float:
+    """GPU memory that this process's tensors hold, without importing torch for the question."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0.0
+    return float(torch.cuda.memory_allocated())
+
+
 def load_default_model(settings: Settings) -> Any:
     """The model of a folder without `model_fn`.
 
@@ -146,8 +154,12 @@ def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs
     return decode_tensor
 
 
-def default_predictor(model: Any) -> Callable[[Any], Any]:
+def default_predictor(model: Any, *, has_thread: bool = False) -> Callable[[Any], Any]:
     """What stands for `predict_fn`.
+
+    Args:
+        model: what was loaded.
+        has_thread: whether no other model runs on its thread, whose modes it may then keep.
 
     Raises:
         ModelLoadError: the model can neither be called nor has it a method `predict`.
@@ -155,6 +167,12 @@ def default_predictor(model: Any) -> Callable[[Any], Any]:
     if is_torch_module(model):
         import torch
 
+        def predict_in_mode(data: Any) -> Any:
+            with torch.inference_mode():
+                return model(data)
+
+        if not has_thread:
+            return predict_in_mode
         modes = threading.local()
 
         def predict_without_gradients(data: Any) -> Any:

@@ -48,7 +48,7 @@ class LoadedModel:
         self._input = found.input_fn or Handler(
             "input_fn", models.default_decoder(model, takes_values=found.predict_fn is not None)
         )
-        self._predict = found.predict_fn or _default_predict_fn(model, found)
+        self._predict = found.predict_fn or _default_predict_fn(settings, model, found)
         self._output = found.output_fn or Handler("output_fn", _encode)
         self._batcher = _batcher(settings, found, self._predict, model)
         self._stream = found.stream_fn
@@ -71,14 +71,26 @@ class LoadedModel:
         """How many invocations `run` may get at once."""
         return self._batcher.limit if self._batcher else 1
 
-    def run(self, invocations: Sequence[Invocation]) -> None:
-        """Give each invocation its outcome, whatever the handlers raise; on the model's thread."""
+    def run(
+        self, invocations: Sequence[Invocation], begin: Callable[[], None] = lambda: None
+    ) -> None:
+        """Give each invocation its outcome, whatever the handlers raise; on the model's thread.
+
+        Args:
+            invocations: as many as `batch_limit` says, at most.
+            begin: called before each call of the model.
+        """
         if self._batcher is None or len(invocations) == 1:
             for invocation in invocations:
+                begin()
                 self._run_one(invocation)
             return
         decoded = [each for each in invocations if self._decode(each)]
-        self._batcher.predict(decoded)
+        try:
+            self._batcher.predict(decoded, begin)
+        except BaseException as error:  # noqa: BLE001 - whatever the user's predictions are made of
+            for invocation in decoded:
+                invocation.outcome = invocation.outcome or error
         for invocation in decoded:
             if invocation.outcome is None:
                 self._finish(invocation)
@@ -289,6 +301,12 @@ def _batcher(settings: Settings, found: Handlers, predict: Handler, model: Any) 
     if found.predict_fn is not None and found.predict_fn.is_generator:
         logger.info("predict_fn is a generator, so it gets one request at a time")
         return None
+    if found.predict_fn is not None and found.predict_fn.context is not None:
+        logger.info(
+            "predict_fn takes a context, which is that of one request, so it gets one request at "
+            "a time"
+        )
+        return None
     if found.predict_fn is not None and not found.predict_fn.is_batched:
         logger.info(
             "predict_fn does not say that it takes batches, so it gets one request at a time; "
@@ -302,11 +320,11 @@ def _batcher(settings: Settings, found: Handlers, predict: Handler, model: Any) 
     )
 
 
-def _default_predict_fn(model: Any, found: Handlers) -> Handler:
+def _default_predict_fn(settings: Settings, model: Any, found: Handlers) -> Handler:
     if found.transform_fn is not None:
         return found.transform_fn  # never called as predict_fn
     try:
-        predict = models.default_predictor(model)
+        predict = models.default_predictor(model, has_thread=not settings.multi_model)
     except ModelLoadError:
         if found.stream_fn is None:
             raise

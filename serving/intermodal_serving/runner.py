@@ -10,11 +10,13 @@ A model stays on one thread, the main one: it was loaded there, and what librari
 
 A model counts as fast once it took less than `FAST_S` on average over `FAST_CALLS` calls or more.
 If the average rises above `SLOW_S`, or one call takes longer than `LONG_S`, the loop goes back to
-its own thread, and twice as many calls must be fast the next time.
+its own thread, and twice as many calls must be fast the next time; after one as long as that it
+stays there.
 """
 
 import asyncio
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -47,7 +49,7 @@ class Work(Protocol):
     """What can be queued for the model's thread: an invocation, or a `Turn`."""
 
     model: Any
-    """Whose it is: it has `batch_limit` and `run(works)`."""
+    """Whose it is: it has `batch_limit` and `run(works, begin)`."""
     submitted_at: float
     queue_s: float
 
@@ -241,7 +243,7 @@ class Runner:
         for invocation in wanted:
             invocation.queue_s = started - invocation.submitted_at
         row.begin()
-        wanted[0].model.run(wanted)
+        wanted[0].model.run(wanted, row.begin)
         row.end()
         ended_at = monotonic()
         took_s = ended_at - started
@@ -253,6 +255,8 @@ class Runner:
         self._average_s += WEIGHT * (took_s - self._average_s)
         if took_s > LONG_S:
             self._average_s = max(self._average_s, took_s)
+            if self._loop_is_ours:
+                self._calls_needed = sys.maxsize  # it may do so again, and holds the loop up then
 
     def _run_loop_beside(self) -> None:
         while True:
@@ -359,8 +363,9 @@ class _Turns:
 
     batch_limit = 1
 
-    def run(self, turns: Sequence[_Turn]) -> None:
+    def run(self, turns: Sequence[_Turn], begin: Callable[[], None]) -> None:
         for turn in turns:
+            begin()
             turn.run()
 
 
@@ -369,7 +374,10 @@ _TURNS = _Turns()
 
 def _deliver(invocations: list[Work]) -> None:
     for invocation in invocations:
-        invocation.deliver(invocation)
+        try:
+            invocation.deliver(invocation)
+        except Exception:
+            logger.exception("an answer could not be delivered")
 
 
 def _resolve(future: "asyncio.Future[Any]", result: Any) -> None:

@@ -135,6 +135,7 @@ class Outgoing:
         self._ended = ended
         self._asked_at: float | None = None
         self._began_at = monotonic()
+        self._has_begun = False
         self._task = asyncio.ensure_future(self._run())
         invocation.request.on_gone = lambda: self._stop(LEFT)
 
@@ -151,12 +152,14 @@ class Outgoing:
     def _stop(self, end: str) -> None:
         if self.end == WHOLE:
             self.end = end
-            self._task.cancel()
+            if self._has_begun:  # a task that is cancelled before would never close the stream
+                self._task.cancel()
 
     async def _run(self) -> None:
         request, stream = self.invocation.request, self._stream
         connection, context = request.connection, stream.context
         chunk = stream.first
+        self._has_begun = True
         try:
             connection.begin_stream(request, Answer(self.status, b"", context.response_headers))
             while chunk is not None and self.end == WHOLE:

@@ -94,10 +94,11 @@ class Supervisor:
         self._settings = settings
         self._listener = listener
         self._wanted = worker_count(settings)
-        # While a generation replaces another, one worker more than wanted runs.
-        self._board = Board(self._wanted + 2, self._wanted)
+        # While a generation replaces another, those that end may still have clients to answer.
+        self._board = Board(2 * self._wanted + 2, self._wanted)
         self._children: dict[int, _Child] = {}
         self._generation = 0
+        self._is_reloading = False
         self._was_ready = False
         self._failures_in_a_row = 0
         self._due: dict[int, float] = {}  # index of a worker that is missing -> when to start it
@@ -145,13 +146,15 @@ class Supervisor:
             return
         now = time.monotonic()
         for index, due in list(self._due.items()):
-            if due <= now:
+            if due <= now and (rows := self._free_rows()):
                 del self._due[index]
-                self._start(index)
+                self._start(index, rows[0])
 
-    def _start(self, index: int) -> None:
+    def _free_rows(self) -> list[int]:
         taken = {child.row for child in self._children.values()}
-        row = next(number for number in range(self._board.rows) if number not in taken)
+        return [number for number in range(self._board.rows) if number not in taken]
+
+    def _start(self, index: int, row: int) -> None:
         ours, theirs = socket.socketpair()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -238,16 +241,21 @@ class Supervisor:
             ):
                 other.is_retiring = True
                 self._tell(other, b"r")
-                self._replace_next()
-                return
+        if self._is_reloading:
+            self._replace_next()
 
     def _replace_next(self) -> None:
         """Start the next worker of a new generation beside the old one that it replaces."""
-        for child in self._children.values():
-            if child.generation < self._generation and not child.is_retiring:
+        serving = [child for child in self._children.values() if not child.is_retiring]
+        newest = {child.index for child in serving if child.generation == self._generation}
+        old = [child for child in serving if child.generation < self._generation]
+        for child in old:
+            if child.index not in newest and child.index not in self._due:
                 self._due[child.index] = 0.0
                 return
-        logger.info("the model was loaded anew in %d workers", self._wanted)
+        if not old:
+            self._is_reloading = False
+            logger.info("the model was loaded anew in %d workers", self._wanted)
 
     # Ends.
 
@@ -288,25 +296,27 @@ class Supervisor:
     def _has_died(self, child: _Child, how: str) -> None:
         doing = "served" if child.was_ready else "loaded the model"
         logger.error("worker %d %s while it %s", child.pid, how, doing)
-        if not child.was_ready and not self._was_ready:
-            self._failures_in_a_row += 1
-            if self._failures_in_a_row >= EARLY_DEATHS:
-                self._fail(
-                    f"serve: error: {EARLY_DEATHS} workers in a row ended while they loaded the "
-                    f"model; the last one {how}\n"
-                    f"hint: if memory is short, lower `{env.MODEL_SERVER_WORKERS}`\n"
-                )
-                return
+        deaths = self._failures_in_a_row + 1
+        if not (child.was_ready or self._was_ready) and deaths >= EARLY_DEATHS:
+            self._fail(
+                f"serve: error: {deaths} workers in a row ended while they loaded the model; the "
+                f"last one {how}\n"
+                f"hint: if memory is short, lower `{env.MODEL_SERVER_WORKERS}`\n"
+            )
+            return
         self._try_again(child)
 
     def _try_again(self, child: _Child) -> None:
-        has_older = any(
-            other.index == child.index and not other.is_retiring
+        siblings = [
+            other.generation
             for other in self._children.values()
-        )
-        if has_older:
-            # The old generation still serves: it stays, and a new SIGHUP may try again.
-            self._generation = min(other.generation for other in self._children.values())
+            if other.index == child.index and not other.is_retiring
+        ]
+        if any(generation > child.generation for generation in siblings):
+            return  # what shall replace it is loading already
+        if siblings:
+            # The older one still serves: it stays, and a new SIGHUP may try again.
+            self._is_reloading = False
             logger.error("the model was not loaded anew; the one before still serves")
             return
         if not child.was_ready:
@@ -340,7 +350,8 @@ class Supervisor:
         if self._stops_at is not None:
             ends = ACCEPT_AFTER_TERM_S if not self._is_closed else END_TIMEOUT_S
             return max(0.0, self._stops_at + ends - now)
-        return max(0.0, min([1.0, *(due - now for due in self._due.values())]))
+        dues = self._due.values() if self._free_rows() else ()
+        return max(0.0, min([1.0, *(due - now for due in dues)]))
 
     def _stop(self) -> None:
         if self._stops_at is None:
@@ -384,6 +395,7 @@ class Supervisor:
         elif signal.SIGHUP in signals and self._stops_at is None:
             logger.info("loading the model anew")
             self._generation += 1
+            self._is_reloading = True
             self._replace_next()
 
     def _tell(self, child: _Child, word: bytes) -> None:

@@ -39,8 +39,11 @@ WATCH_S = 1.0
 
 def run_worker(settings: Settings, listener: socket.socket, board: Board, place: Place) -> int:
     """Serve until the supervisor says otherwise. Returns the exit code."""
+    # The supervisor ends it, no signal does. Unlike SIG_IGN, a handler is not inherited by programs
+    # that the user's code starts.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
+    os.register_at_fork(after_in_child=lambda: _forget_parent(listener, place.control))
     return _Worker(settings, listener, board, place).run()
 
 
@@ -163,6 +166,7 @@ class _Worker:
 
     def _watch(self) -> None:
         self._app.watch()
+        self._row.gpu_bytes = models.gpu_bytes()
         # While others can serve, clients are left to them until the model is loaded here; else
         # somebody must tell them that it loads.
         if not any(row.state is WorkerState.READY for row in self._board):
@@ -176,6 +180,14 @@ class _Worker:
     def _say(self, word: bytes) -> None:
         with contextlib.suppress(OSError):  # the supervisor is gone, and this worker ends soon
             self._place.control.send(word)
+
+
+def _forget_parent(*sockets: socket.socket) -> None:
+    """In a process that the user's code forks: it is no worker, and takes no connection."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    for each in sockets:
+        each.close()
 
 
 def _end_now() -> None:

@@ -2,10 +2,12 @@
 
 import http.client
 import os
+import re
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -154,6 +156,43 @@ def test_sighup_loads_the_model_anew_and_loses_no_request(base: Path) -> None:
     assert wrong == []
 
 
+def test_a_reload_waits_for_room_while_old_workers_still_have_clients(base: Path) -> None:
+    with serving(base, SAGEMAKER_MODEL_SERVER_WORKERS="3") as server:
+        with ThreadPoolExecutor(12) as clients:
+            long = [clients.submit(server.invoke, b"sleep3") for _ in range(12)]
+            time.sleep(0.3)
+            for _ in range(3):  # each before the one before has ended
+                server.process.send_signal(signal.SIGHUP)
+                time.sleep(0.3)
+            assert [future.result().status for future in long] == [200] * 12
+        server.wait_for("the model was loaded anew in 3 workers")
+        until("three workers", lambda: "workers_ready 3" in metrics_of(server))
+        assert server.ask("GET", "/ping").status == 200
+        assert server.terminate() == 0
+
+
+def metrics_of(server: Serving) -> str:
+    return server.ask("GET", "/metrics").body.decode()
+
+
+def test_a_second_reload_while_the_first_loads_ends_with_one_worker_each(base: Path) -> None:
+    slow = WHO.replace("        return open", "        time.sleep(0.5)\n        return open")
+    write_code(base, slow)
+    with serving(base, SAGEMAKER_MODEL_SERVER_WORKERS="2") as server:
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+        (base / "model" / "answer").write_text("two")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("the model was loaded anew in 2 workers")
+        until("two workers", lambda: "workers_ready 2" in metrics_of(server))
+        until(
+            "the new model everywhere",
+            lambda: {server.invoke(b"who").json["model"] for _ in range(20)} == {"two"},
+        )
+        assert len(pids_that_answer(server, 40)) == 2
+        assert server.terminate() == 0
+
+
 def test_a_model_that_cannot_be_loaded_anew_leaves_the_one_before(base: Path) -> None:
     with serving(base) as server:
         (base / "model" / "answer").unlink()
@@ -172,6 +211,7 @@ def test_workers_that_keep_dying_while_they_load_end_the_container(base: Path) -
     write_code(base, "import os\ndef model_fn(model_dir): os.kill(os.getpid(), 9)")
     with serving(base, ready=False) as server:
         assert server.wait() == 1
+    assert len(re.findall("was killed by SIGKILL.* while it loaded the model", server.log)) == 3
     assert "3 workers in a row ended while they loaded the model" in server.log
     assert "was killed by SIGKILL, as the system does when memory is short" in server.log
 

@@ -1,6 +1,6 @@
 """Requests that become one call of the model, and those that must not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +102,46 @@ def test_requests_that_are_all_alike_prove_nothing_by_themselves() -> None:
     batcher = proven(model, *[np.array([[1.0, 2.0]])] * 4)
     batcher.predict(invocations(*[np.array([[1.0, 2.0]])] * 4))
     assert model.shapes == [(1, 2)] * 4
+
+
+@pytest.mark.parametrize(
+    "predict", [lambda data: data / data.max(), lambda data: data - data.mean()]
+)
+def test_a_load_of_equal_requests_does_not_hide_what_a_batch_would_change(
+    predict: Predict,
+) -> None:
+    model = Counted(predict)
+    batcher = proven(model, *[np.array([[1.0, 2.0, 4.0]])] * 4)
+    batch = invocations(np.array([[1.0, 2.0, 4.0]]), np.array([[8.0, 0.0, 0.0]]))
+    batcher.predict(batch)
+    assert predictions(batch) == [
+        predict(each.data).tolist()
+        for each in invocations(np.array([[1.0, 2.0, 4.0]]), np.array([[8.0, 0.0, 0.0]]))
+    ]
+
+
+def test_a_prediction_of_another_kind_than_arrays_is_not_taken_apart() -> None:
+    class Table:  # as pandas has it: a shape like an array's, but iterated by columns
+        def __init__(self, rows: int) -> None:
+            self.shape = (rows, 3)
+
+        def __iter__(self) -> Iterator[str]:
+            return iter(["a", "b", "c"])
+
+    model = Counted(lambda data: Table(len(data) if data.ndim > 1 else 1))
+    batcher = proven(model, np.array([1.0]), np.array([2.0]))
+    batch = invocations(np.array([1.0]), np.array([2.0]))
+    batcher.predict(batch)
+    assert [each.outcome for each in batch] == [None, None]
+    assert model.shapes == [(1,), (1,)]
+
+
+def test_each_call_of_the_model_is_told_before_it_begins() -> None:
+    model = Counted(lambda data: "one answer for all")
+    begun: list[int] = []
+    batch = invocations(*[np.array([float(n)]) for n in range(3)])
+    Batcher(model, 32, None).predict(batch, lambda: begun.append(len(model.shapes)))
+    assert begun[:3] == [0, 1, 2]
 
 
 def test_shapes_and_types_that_differ_are_not_mixed() -> None:

@@ -24,7 +24,8 @@ class StandInModel:
         self.threads: set[str] = set()
         self.batches: list[int] = []
 
-    def run(self, invocations: Sequence[Invocation]) -> None:
+    def run(self, invocations: Sequence[Invocation], begin: Callable[[], None]) -> None:
+        begin()
         self.threads.add(threading.current_thread().name)
         self.batches.append(len(invocations))
         for invocation in invocations:
