@@ -20,7 +20,7 @@ from intermodal_contract.serving_http import (
     PING_PATH,
     REQUEST_ID_HEADER,
 )
-from intermodal_serving import codecs, metrics
+from intermodal_serving import metrics
 from intermodal_serving.board import Board, Row
 from intermodal_serving.context import Container, Context
 from intermodal_serving.errors import (
@@ -33,6 +33,7 @@ from intermodal_serving.errors import (
     UnsupportedMediaTypeError,
 )
 from intermodal_serving.invocation import Invocation
+from intermodal_serving.media_types import negotiate, parse_content_type
 from intermodal_serving.messages import Answer, Request
 from intermodal_serving.pipeline import LoadedModel, system_properties
 from intermodal_serving.runner import Runner
@@ -196,8 +197,8 @@ class App:
             model,
             request,
             Context(properties, request.headers, self._container),
-            codecs.parse_content_type(content_type),
-            codecs.negotiate(accept, self._settings.default_accept),
+            parse_content_type(content_type),
+            negotiate(accept, self._settings.default_accept),
             self._deliver,
         )
         self._in_flight[invocation] = None

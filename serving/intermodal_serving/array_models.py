@@ -13,8 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from intermodal_serving import codecs
+from intermodal_serving import decoding
 from intermodal_serving.errors import BadRequestError, ModelLoadError
+from intermodal_serving.media_types import ContentType
 from intermodal_serving.messages import Body
 
 SYMBOL_SUFFIX = "-symbol.json"
@@ -42,13 +43,13 @@ _NUMPY_TYPES: Mapping[str, str] = {
 class ArrayModel(ABC):
     """A model that takes arrays of numbers."""
 
-    def decode(self, body: Body, content_type: codecs.ContentType) -> Any:
+    def decode(self, body: Body, content_type: ContentType) -> Any:
         """What `predict` takes of a body.
 
         Raises:
             RequestError: the body is none that the model can take.
         """
-        return codecs.as_numbers(codecs.decode(body, content_type), content_type)
+        return decoding.as_numbers(decoding.decode(body, content_type), content_type)
 
     @abstractmethod
     def predict(self, data: Any) -> Any:
@@ -136,13 +137,13 @@ class _OnnxModel(ArrayModel):
                 )
             self._types[each.name] = _NUMPY_TYPES[each.type]
 
-    def decode(self, body: Body, content_type: codecs.ContentType) -> Any:
-        value = codecs.decode(body, content_type)
+    def decode(self, body: Body, content_type: ContentType) -> Any:
+        value = decoding.decode(body, content_type)
         if isinstance(value, dict):
             return self._decode_by_name(value)
         if len(self._types) > 1:
             raise BadRequestError(f"the model takes an object with {', '.join(self._types)}")
-        return codecs.as_numbers(value, content_type)
+        return decoding.as_numbers(value, content_type)
 
     def predict(self, data: Any) -> Any:
         if not isinstance(data, dict):

@@ -3,8 +3,8 @@
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from intermodal_serving import codecs
 from intermodal_serving.context import Context
+from intermodal_serving.media_types import ContentType
 from intermodal_serving.messages import Answer, Request
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Invocation:
         model: "LoadedModel",
         request: Request,
         context: Context,
-        content_type: codecs.ContentType,
+        content_type: ContentType,
         accepted: tuple[str, ...],
         deliver: "Callable[[Invocation], None]",
     ) -> None:

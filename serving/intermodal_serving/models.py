@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from intermodal_serving import codecs
+from intermodal_serving import decoding
 from intermodal_serving.array_models import (
     SYMBOL_SUFFIX,
     ArrayModel,
@@ -25,6 +25,7 @@ from intermodal_serving.array_models import (
     load_onnx,
 )
 from intermodal_serving.errors import BadRequestError, ModelLoadError
+from intermodal_serving.media_types import ContentType
 from intermodal_serving.messages import Body
 from intermodal_serving.settings import ALLOW_PICKLE, Settings
 
@@ -118,7 +119,7 @@ def is_torch_module(model: Any) -> bool:
     return torch is not None and isinstance(model, torch.nn.Module)
 
 
-def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs.ContentType], Any]:
+def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, ContentType], Any]:
     """What stands for `input_fn`: tensors where torch is in use, else arrays or plain values.
 
     Args:
@@ -128,20 +129,20 @@ def default_decoder(model: Any, *, takes_values: bool) -> Callable[[Body, codecs
     """
     importlib.import_module("numpy")  # now, not within the first request
     # Before numpy 1.24 a ragged nest is an array of objects and a warning; we ask for neither.
-    warnings.filterwarnings("ignore", "Creating an ndarray from ragged", module=codecs.__name__)
+    warnings.filterwarnings("ignore", "Creating an ndarray from ragged", module=decoding.__name__)
     if isinstance(model, ArrayModel) and not takes_values:
         return model.decode
     if not (is_torch_module(model) or ("torch" in sys.modules and not hasattr(model, "predict"))):
-        return codecs.decode
+        return decoding.decode
     import torch
 
     device, float_type = _device(model), _float_type(model)
 
-    def decode_tensor(body: Body, content_type: codecs.ContentType) -> Any:
-        value = codecs.decode(body, content_type)
+    def decode_tensor(body: Body, content_type: ContentType) -> Any:
+        value = decoding.decode(body, content_type)
         if takes_values and not hasattr(value, "dtype"):
             return value
-        array = codecs.as_numbers(value, content_type)
+        array = decoding.as_numbers(value, content_type)
         try:
             # torch writes to what it is given: a view of the request's bytes is copied first.
             tensor = torch.from_numpy(array if array.flags.writeable else array.copy())

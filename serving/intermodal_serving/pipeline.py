@@ -14,12 +14,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from intermodal_serving import codecs, handlers, models, streaming
+from intermodal_serving import decoding, encoding, handlers, models, streaming
 from intermodal_serving.batching import Batcher
 from intermodal_serving.context import Context
 from intermodal_serving.errors import ModelLoadError, NotOfferedError
 from intermodal_serving.handlers import Handler, Handlers
 from intermodal_serving.invocation import Invocation
+from intermodal_serving.media_types import CSV, JSON, ContentType
 from intermodal_serving.messages import Answer, Body
 from intermodal_serving.settings import Settings
 from intermodal_serving.streaming import Stream, is_iterator
@@ -27,7 +28,7 @@ from intermodal_serving.streaming import Stream, is_iterator
 logger = logging.getLogger("serve")
 
 # The vendor's toolkit gives these to input_fn as text and everything else as bytes.
-_TEXT_TYPES = frozenset({codecs.JSON, codecs.CSV})
+_TEXT_TYPES = frozenset({JSON, CSV})
 
 
 class LoadedModel:
@@ -220,14 +221,14 @@ class LoadedModel:
     def _encode_item(self, accept: str, context: Context, prediction: Any) -> bytes:
         if self._owns_output:
             return _whole(self._output(prediction, accept, context=context), accept, context)
-        media_type = codecs.stream_type(accept)
+        media_type = encoding.stream_type(accept)
         context.response_headers.setdefault("content-type", media_type)
-        return codecs.encode_item(prediction, media_type)
+        return encoding.encode_item(prediction, media_type)
 
     def _accept(self, invocation: Invocation) -> str:
         if self._owns_output:
             return invocation.accepted[0]
-        return codecs.choose_encoder(invocation.accepted)
+        return encoding.choose_encoder(invocation.accepted)
 
     def _input_arguments(self, invocation: Invocation) -> tuple[Any, ...]:
         kind = invocation.content_type
@@ -340,12 +341,12 @@ def _refuse_invocation(data: Any, model: Any) -> Any:  # noqa: ARG001 - a predic
 
 
 def _encode(prediction: Any, media_type: str) -> tuple[bytes, str]:
-    return codecs.encode(prediction, media_type), media_type
+    return encoding.encode(prediction, media_type), media_type
 
 
-def _users_body(body: Body, content_type: codecs.ContentType) -> str | bytes:
+def _users_body(body: Body, content_type: ContentType) -> str | bytes:
     if content_type.media_type in _TEXT_TYPES:
-        return codecs.decode_text(body, content_type.charset)
+        return decoding.decode_text(body, content_type.charset)
     return bytes(body)
 
 
@@ -399,7 +400,7 @@ def _whole(result: Any, accept: str, context: Context) -> bytes:
 
 def _set_content_type(content_type: str, context: Context) -> None:
     if "content-type" not in context.response_headers:
-        if content_type in codecs.ENCODED:
+        if content_type in encoding.ENCODED:
             context.response_headers["content-type"] = content_type
         else:
             context.set_header("content-type", content_type)

@@ -19,7 +19,8 @@ import pytest
 
 from intermodal_engine.drivers.base import StartFailedError
 from intermodal_engine.drivers.environment import Environments
-from intermodal_serving import codecs
+from intermodal_serving import decoding, encoding
+from intermodal_serving.media_types import CSV, NPY
 from tests.helpers.serving_process import Serving, serving, write_code
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -136,14 +137,14 @@ def assert_answers(server: Serving, rows: Any, expected: Any) -> None:
     assert np.allclose(server.invoke(text).json, expected, atol=1e-5)
     assert np.allclose(server.invoke(json.dumps(rows[:1].tolist()).encode()).json, expected[:1],
                        atol=1e-5)  # fmt: skip
-    csv = codecs.encode(rows, codecs.CSV)
-    as_csv = server.invoke(csv, codecs.CSV, Accept=codecs.CSV).body
+    csv = encoding.encode(rows, CSV)
+    as_csv = server.invoke(csv, CSV, Accept=CSV).body
     assert np.allclose(np.loadtxt(as_csv.decode().splitlines(), delimiter=","), expected, atol=1e-4)
-    npy = codecs.encode(rows, codecs.NPY)
-    answer = server.invoke(npy, codecs.NPY, Accept=codecs.NPY).body
-    assert np.allclose(codecs.decode_npy(answer), expected, atol=1e-5)
-    double = codecs.encode(rows.astype(np.float64), codecs.NPY)
-    assert np.allclose(server.invoke(double, codecs.NPY).json, expected, atol=1e-5)
+    npy = encoding.encode(rows, NPY)
+    answer = server.invoke(npy, NPY, Accept=NPY).body
+    assert np.allclose(decoding.decode_npy(answer), expected, atol=1e-5)
+    double = encoding.encode(rows.astype(np.float64), NPY)
+    assert np.allclose(server.invoke(double, NPY).json, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["torchscript", "torch.export"])

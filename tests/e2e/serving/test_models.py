@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 import pytest
 
-from intermodal_serving import codecs, models
+from intermodal_serving import decoding, encoding, models
 from intermodal_serving.errors import ModelLoadError
+from intermodal_serving.media_types import NPY
 from intermodal_serving.models import FileKind
 from intermodal_serving.settings import Settings
 from tests.helpers.serving_process import serving, write_code
@@ -91,11 +92,11 @@ def test_torchscript_without_code_takes_and_gives_every_format(tmp_path: Path, s
         assert server.invoke(b"1,1\n0,2\n", "text/csv", Accept="text/csv").body == b"6.0\n7.0\n"
         lines = server.invoke(b"[1,1]\n[0,2]\n", "application/jsonlines")
         assert lines.json == [[6.0], [7.0]]
-        binary = server.invoke(codecs.encode(rows, codecs.NPY), codecs.NPY, Accept=codecs.NPY)
-        assert binary.headers["content-type"] == codecs.NPY
-        assert codecs.decode_npy(binary.body).tolist() == [[6.0], [7.0]]
-        double = codecs.encode(rows.astype(np.float64), codecs.NPY)
-        assert server.invoke(double, codecs.NPY).json == [[6.0], [7.0]]
+        binary = server.invoke(encoding.encode(rows, NPY), NPY, Accept=NPY)
+        assert binary.headers["content-type"] == NPY
+        assert decoding.decode_npy(binary.body).tolist() == [[6.0], [7.0]]
+        double = encoding.encode(rows.astype(np.float64), NPY)
+        assert server.invoke(double, NPY).json == [[6.0], [7.0]]
         assert server.invoke(b'{"a": 1}').status == 400
         assert server.invoke(b"[[1, 1], [0]]").status == 400
         mismatch = server.invoke(b"[[1, 2, 3]]")
@@ -168,8 +169,8 @@ def test_an_onnx_graph_is_served_without_code(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert server.invoke(b"[[1, 1], [0, 2]]").json == [[6.0], [7.0]]
         assert server.invoke(b"1,1\n", "text/csv", Accept="text/csv").body == b"6.0\n"
-        whole = codecs.encode(np.array([[1, 1]], np.int64), codecs.NPY)
-        assert server.invoke(whole, codecs.NPY).json == [[6.0]]
+        whole = encoding.encode(np.array([[1, 1]], np.int64), NPY)
+        assert server.invoke(whole, NPY).json == [[6.0]]
         assert server.invoke(b'{"x1": [[0, 2]]}').json == [[7.0]]
         for body in (b"[[1, 2, 3]]", b"[1, 2]", b'{"x2": [[0, 2]]}', b'{"x1": "a"}', b'"a"'):
             assert server.invoke(body).status == 400

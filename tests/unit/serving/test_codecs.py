@@ -16,13 +16,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from intermodal_serving import codecs
-from intermodal_serving.codecs import CSV, JSON, JSON_LINES, NPY, ContentType
+from intermodal_serving import decoding, encoding
 from intermodal_serving.errors import (
     BadRequestError,
     NotAcceptableError,
     RequestError,
     UnsupportedMediaTypeError,
+)
+from intermodal_serving.media_types import (
+    CSV,
+    JSON,
+    JSON_LINES,
+    NPY,
+    ContentType,
+    negotiate,
+    parse_content_type,
 )
 
 finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -30,12 +38,12 @@ shapes = npst.array_shapes(max_dims=3, max_side=4)
 
 
 def decode(body: bytes, media_type: str = JSON) -> Any:
-    return codecs.decode(body, codecs.parse_content_type(media_type))
+    return decoding.decode(body, parse_content_type(media_type))
 
 
 def numbers(body: bytes, media_type: str = JSON) -> Any:
-    content_type = codecs.parse_content_type(media_type)
-    return codecs.as_numbers(codecs.decode(body, content_type), content_type)
+    content_type = parse_content_type(media_type)
+    return decoding.as_numbers(decoding.decode(body, content_type), content_type)
 
 
 def npy(array: Any, **options: Any) -> bytes:
@@ -93,18 +101,18 @@ def test_any_npy_header_gives_an_array_or_a_client_error(header: str) -> None:
 @given(st.text(max_size=60))
 @settings(max_examples=200)
 def test_any_headers_are_parsed_or_refused_as_the_clients_fault(header: str) -> None:
-    content_type = codecs.parse_content_type(header)
-    assert status_of(lambda: codecs.decode(b"[1]", content_type)) < 500
-    assert status_of(lambda: codecs.choose_encoder(codecs.negotiate(header, JSON))) in {200, 406}
+    content_type = parse_content_type(header)
+    assert status_of(lambda: decoding.decode(b"[1]", content_type)) < 500
+    assert status_of(lambda: encoding.choose_encoder(negotiate(header, JSON))) in {200, 406}
 
 
 @given(npst.arrays(np.float32, shapes, elements=finite))
 def test_float_arrays_survive_every_format_that_can_carry_them(array: Any) -> None:
-    assert np.array_equal(numbers(codecs.encode(array, JSON)), array)
-    assert np.array_equal(numbers(codecs.encode(array, NPY), NPY), array)
-    assert np.array_equal(numbers(codecs.encode(array, JSON_LINES), JSON_LINES), array)
+    assert np.array_equal(numbers(encoding.encode(array, JSON)), array)
+    assert np.array_equal(numbers(encoding.encode(array, NPY), NPY), array)
+    assert np.array_equal(numbers(encoding.encode(array, JSON_LINES), JSON_LINES), array)
     if array.ndim == 2:
-        assert np.array_equal(numbers(codecs.encode(array, CSV), CSV), array)
+        assert np.array_equal(numbers(encoding.encode(array, CSV), CSV), array)
 
 
 json_values = st.recursive(
@@ -118,8 +126,8 @@ json_values = st.recursive(
 @given(st.dictionaries(st.text(max_size=3), json_values))
 @settings(max_examples=60)
 def test_json_survives_as_it_is_and_as_a_line(value: Any) -> None:
-    assert decode(codecs.encode(value, JSON)) == value
-    assert decode(codecs.encode([value, value], JSON_LINES), JSON_LINES) == [value, value]
+    assert decode(encoding.encode(value, JSON)) == value
+    assert decode(encoding.encode([value, value], JSON_LINES), JSON_LINES) == [value, value]
 
 
 @given(
@@ -135,8 +143,8 @@ def test_any_array_of_numbers_comes_in_as_npy_and_goes_out_in_every_format(array
     assert decoded.dtype == array.dtype
     assert np.array_equal(decoded, array, equal_nan=array.dtype.kind == "f")
     for media_type in (JSON, JSON_LINES, CSV, NPY):
-        assert isinstance(codecs.encode({"a": [decoded]}["a"][0], media_type), bytes)
-    assert isinstance(codecs.encode({"nested": [decoded, {"deep": decoded}]}, JSON), bytes)
+        assert isinstance(encoding.encode({"a": [decoded]}["a"][0], media_type), bytes)
+    assert isinstance(encoding.encode({"nested": [decoded, {"deep": decoded}]}, JSON), bytes)
 
 
 @given(st.binary(max_size=60), st.text(st.characters(max_codepoint=255), max_size=20))
@@ -147,7 +155,7 @@ def test_any_array_of_numbers_comes_in_as_npy_and_goes_out_in_every_format(array
 @example(b"a", "utf\0")
 @settings(max_examples=300)
 def test_any_charset_gives_text_or_a_client_error(body: bytes, charset: str) -> None:
-    assert status_of(lambda: codecs.decode_text(body, charset)) in {200, 400, 415}
+    assert status_of(lambda: decoding.decode_text(body, charset)) in {200, 400, 415}
 
 
 @given(st.binary(max_size=60), st.sampled_from(sorted({*encodings.aliases.aliases.values()})))
@@ -155,7 +163,7 @@ def test_any_charset_gives_text_or_a_client_error(body: bytes, charset: str) -> 
 def test_every_charset_of_python_gives_text_or_a_client_error(body: bytes, charset: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        assert status_of(lambda: codecs.decode_text(body, charset)) in {200, 400, 415}
+        assert status_of(lambda: decoding.decode_text(body, charset)) in {200, 400, 415}
 
 
 def test_a_charset_whose_decoding_takes_forever_is_unknown() -> None:
@@ -294,10 +302,10 @@ def test_an_unknown_content_type_names_those_that_are_known(header: str) -> None
 
 
 def test_a_content_type_is_read_without_regard_to_case_and_parameters() -> None:
-    assert codecs.parse_content_type('Application/JSON; Charset="UTF-16"') == ContentType(
+    assert parse_content_type('Application/JSON; Charset="UTF-16"') == ContentType(
         JSON, "utf-16"
     )
-    assert codecs.parse_content_type(None) == ContentType(JSON)
+    assert parse_content_type(None) == ContentType(JSON)
 
 
 def test_other_charsets_are_decoded_and_unknown_ones_refused() -> None:
@@ -322,25 +330,25 @@ def test_other_charsets_are_decoded_and_unknown_ones_refused() -> None:
     ],
 )
 def test_the_dearest_format_that_can_be_given_is_chosen(accept: str | None, wanted: str) -> None:
-    assert codecs.choose_encoder(codecs.negotiate(accept, JSON)) == wanted
+    assert encoding.choose_encoder(negotiate(accept, JSON)) == wanted
 
 
 def test_a_format_that_cannot_be_given_is_refused_with_those_that_can() -> None:
     with pytest.raises(NotAcceptableError) as caught:
-        codecs.choose_encoder(codecs.negotiate("image/png", JSON))
+        encoding.choose_encoder(negotiate("image/png", JSON))
     assert "image/png" in caught.value.message
     assert CSV in (caught.value.hint or "")
 
 
 def test_json_has_no_nan_so_it_becomes_null() -> None:
     assert (
-        codecs.encode(np.array([1.0, math.nan, math.inf], np.float32), JSON) == b"[1.0,null,null]"
+        encoding.encode(np.array([1.0, math.nan, math.inf], np.float32), JSON) == b"[1.0,null,null]"
     )
 
 
 def test_numbers_and_arrays_inside_plain_values_are_encoded() -> None:
     value = {"score": np.float32(0.5), 3: np.arange(4).reshape(2, 2).T, "t": (1, None)}
-    assert orjson.loads(codecs.encode(value, JSON)) == {
+    assert orjson.loads(encoding.encode(value, JSON)) == {
         "score": 0.5,
         "3": [[0, 2], [1, 3]],
         "t": [1, None],
@@ -348,13 +356,13 @@ def test_numbers_and_arrays_inside_plain_values_are_encoded() -> None:
 
 
 def test_json_lines_have_a_line_for_each_prediction() -> None:
-    assert codecs.encode(np.array([[1, 2], [3, 4]]), JSON_LINES) == b"[1,2]\n[3,4]\n"
-    assert codecs.encode({"a": 1}, JSON_LINES) == b'{"a":1}\n'
+    assert encoding.encode(np.array([[1, 2], [3, 4]]), JSON_LINES) == b"[1,2]\n[3,4]\n"
+    assert encoding.encode({"a": 1}, JSON_LINES) == b'{"a":1}\n'
 
 
 def test_csv_has_a_line_for_each_prediction_and_quotes_what_needs_it() -> None:
-    assert codecs.encode(np.array([0.1, 2], np.float32), CSV) == b"0.1\n2.0\n"
-    assert codecs.encode([["a,b", 'say "x"']], CSV) == b'"a,b","say ""x"""\n'
+    assert encoding.encode(np.array([0.1, 2], np.float32), CSV) == b"0.1\n2.0\n"
+    assert encoding.encode([["a,b", 'say "x"']], CSV) == b'"a,b","say ""x"""\n'
 
 
 @pytest.mark.parametrize(
@@ -365,12 +373,12 @@ def test_a_prediction_without_such_a_form_is_not_acceptable(
     prediction: Any, media_type: str
 ) -> None:
     with pytest.raises(NotAcceptableError):
-        codecs.encode(prediction, media_type)
+        encoding.encode(prediction, media_type)
 
 
 def test_a_prediction_that_no_format_carries_says_what_to_do() -> None:
     with pytest.raises(TypeError, match=r"a value of type object, which .* or define output_fn"):
-        codecs.encode({"model": object()}, JSON)
+        encoding.encode({"model": object()}, JSON)
 
 
 @pytest.mark.parametrize("array", [np.array([b"x"]), np.zeros(1, "i4,f4"), np.zeros(1, "M8[s]")])
