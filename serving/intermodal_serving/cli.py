@@ -12,8 +12,9 @@ import sys
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_serving.errors import ModelLoadError
+from intermodal_serving.listener import listen
 from intermodal_serving.settings import read_settings
-from intermodal_serving.supervisor import Supervisor, listen
+from intermodal_serving.supervisor import Supervisor
 
 
 def main() -> int:

@@ -9,12 +9,12 @@ from email.utils import formatdate
 from time import monotonic
 
 from intermodal_serving.connection import Connection
+from intermodal_serving.listener import BACKLOG
 from intermodal_serving.messages import Request
 from intermodal_serving.pace import Pace
 
 logger = logging.getLogger("serve")
 
-BACKLOG = 2048
 SCRATCH_BYTES = 256 * 1024
 
 SETTLE_S = 0.01

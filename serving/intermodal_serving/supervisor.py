@@ -4,7 +4,6 @@ It serves nothing and loads nothing, so it is small, has one thread, and can for
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import logging
 import os
@@ -12,7 +11,6 @@ import selectors
 import shutil
 import signal
 import socket
-import struct
 import sys
 import tempfile
 import time
@@ -22,13 +20,13 @@ from pathlib import Path
 from intermodal_contract import env
 from intermodal_serving.board import Board, WorkerState
 from intermodal_serving.capacity import gpus_of, worker_count
-from intermodal_serving.errors import ModelLoadError, SettingError
+from intermodal_serving.errors import ModelLoadError
+from intermodal_serving.listener import drop_new_connections
 from intermodal_serving.process import Place
 from intermodal_serving.settings import Settings
 
 logger = logging.getLogger("serve")
 
-BACKLOG = 2048
 ACCEPT_AFTER_TERM_S = 0.1
 """Connections that reach the socket within this time after SIGTERM are still taken."""
 
@@ -43,29 +41,6 @@ EARLY_DEATHS = 3
 
 BACK_OFF_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses before a replacement, by how many in a row did not become ready."""
-
-_SO_ATTACH_FILTER = 26
-_BPF_RETURN = 0x06
-
-
-def listen(settings: Settings) -> socket.socket:
-    """The socket that the container serves on, not accepting yet.
-
-    Raises:
-        SettingError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        listener = socket.create_server(
-            (settings.host, settings.port), family=family, backlog=BACKLOG
-        )
-    except OSError as error:
-        raise SettingError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
-            hint=f"`{env.BIND_TO_HOST}` and `{env.BIND_TO_PORT}` choose another address",
-        ) from error
-    listener.setblocking(False)
-    return listener
 
 
 @dataclass(slots=True, eq=False)
@@ -87,7 +62,7 @@ class Supervisor:
 
     Args:
         settings: how to serve.
-        listener: where to serve, from `listen`.
+        listener: where to serve, from `listener.listen`.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
@@ -363,7 +338,7 @@ class Supervisor:
 
     def _close(self) -> None:
         self._is_closed = True
-        _drop_new_connections(self._listener)
+        drop_new_connections(self._listener)
         for child in self._children.values():
             self._tell(child, b"c")
 
@@ -410,18 +385,3 @@ def _words_of(status: int) -> str:
     name = signal.Signals(-code).name
     why = ", as the system does when memory is short" if -code == signal.SIGKILL else ""
     return f"was killed by {name}{why}"
-
-
-def _drop_new_connections(listener: socket.socket) -> None:
-    """Let the kernel ignore whoever now asks to connect.
-
-    Closing a listening socket resets every connection that it holds ready, also those that became
-    ready a microsecond ago. A filter that drops all packets to the listener (man 7 socket,
-    SO_ATTACH_FILTER) ends that race: a client asks again a second later, and is refused then.
-    """
-    if sys.platform != "linux":
-        return
-    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, 0))
-    program = struct.pack("HL", 1, ctypes.addressof(drop_all))
-    with contextlib.suppress(OSError):  # not every sandbox has filters; the race is then short
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
