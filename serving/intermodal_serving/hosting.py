@@ -7,32 +7,27 @@ meanwhile in that worker; `async` handlers, `/ping` and `/models` do not.
 """
 
 import asyncio
-import contextlib
 import functools
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from intermodal_serving import addresses, capacity, handlers, requirements
+from intermodal_serving import addresses, capacity, hosted_model
 from intermodal_serving.board import Board, Row
 from intermodal_serving.errors import (
     BadRequestError,
     BrokenModelError,
     InsufficientMemoryError,
     ModelExistsError,
-    ModelLoadError,
     ModelNotFoundError,
 )
-from intermodal_serving.handlers import Handlers
-from intermodal_serving.namespace import Namespace
-from intermodal_serving.pipeline import LoadedModel, load_model, system_properties
+from intermodal_serving.hosted_model import Failure, Held
+from intermodal_serving.pipeline import LoadedModel
 from intermodal_serving.registry import Claim, Entry, Registry, Removed
 from intermodal_serving.runner import Runner
 from intermodal_serving.settings import EVICT_MODELS, MIB, Settings
-from intermodal_serving.tracebacks import describe, user_traceback
 
 logger = logging.getLogger("serve")
 
@@ -48,36 +43,6 @@ RETRY_AFTER_S = 5.0
 
 ASK_S = 0.005
 TOUCH_S = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A model in this worker's memory.
-
-    Attributes:
-        claim: the registry's file of it.
-        size_bytes: of its files.
-        model: what runs it.
-        properties: what its handlers learn of it.
-        namespace: its modules.
-        touched_at: when other workers were last told that it is used.
-    """
-
-    claim: Claim
-    size_bytes: int
-    model: LoadedModel
-    properties: dict[str, Any]
-    namespace: Namespace
-    touched_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a model could not be loaded: words only, since an error keeps what it has seen alive."""
-
-    message: str
-    hint: str | None
-    is_shortage: bool
 
 
 class Host:
@@ -243,7 +208,7 @@ class Host:
 
     async def _load(self, claim: Claim, folder: Path, size_bytes: int, *, others: int) -> Held:
         name = claim.entry.name
-        settings = _settings_for(self._settings, name, folder)
+        settings = hosted_model.settings_for(self._settings, name, folder)
         async with self._one_at_a_time:
             while True:
                 await self._make_room(name, size_bytes, others)
@@ -268,27 +233,10 @@ class Host:
                         hint=_HINT,
                     )
 
-    def _load_here(self, claim: Claim, size_bytes: int, settings: Settings) -> Held | _Failure:
+    def _load_here(self, claim: Claim, size_bytes: int, settings: Settings) -> Held | Failure:
         """On the model's thread."""
         self._row.extend(LOAD_ALLOWANCE_S)
-        namespace = Namespace(handlers.code_folder(settings), settings.model_dir)
-        model = self._try_to_load(claim.entry.name, settings, namespace)
-        if isinstance(model, _Failure):
-            namespace.forget()
-            capacity.free_memory()
-            return model
-        return Held(claim, size_bytes, model, system_properties(settings), namespace)
-
-    def _try_to_load(
-        self, name: str, settings: Settings, namespace: Namespace
-    ) -> LoadedModel | _Failure:
-        try:
-            namespace.activate()
-            _warn_of_requirements(name, settings)
-            read = functools.partial(_read_program, namespace)
-            return load_model(settings, self._runner.wait_for, read)
-        except BaseException as error:  # noqa: BLE001 - the user's code may raise anything
-            return _failure_of(name, error)
+        return hosted_model.load(claim, size_bytes, settings, self._runner.wait_for)
 
     def _raise_if_it_failed(self, name: str) -> None:
         if name in self._failed:
@@ -367,7 +315,7 @@ class Host:
         """Let a model go, once the last request to it has ended."""
         while any(model is held.model for model in self._models_in_use()):
             await asyncio.sleep(ASK_S)
-        await self._runner.call(functools.partial(_forget, held))
+        await self._runner.call(functools.partial(hosted_model.forget, held))
         self._row.model_bytes -= held.size_bytes
         held.claim.release()
 
@@ -391,63 +339,3 @@ def _exists(name: str) -> ModelExistsError:
     return ModelExistsError(
         f"a model `{name}` is loaded already", hint=f"DELETE /models/{name} unloads it"
     )
-
-
-def shared_code_folder(settings: Settings) -> Path | None:
-    """Where the code lies that models without any of their own share; None if nowhere."""
-    with contextlib.suppress(ModelLoadError):  # a setting that makes sense for one model only
-        folder = handlers.code_folder(settings)
-        if folder.is_dir():
-            return folder
-    return None
-
-
-def _settings_for(settings: Settings, name: str, folder: Path) -> Settings:
-    """The settings of one of many models: its own code, else the container's."""
-    own = replace(settings, model_name=name, model_folder=folder, submit_directory=None)
-    program = settings.program or handlers.DEFAULT_PROGRAM
-    program = program if program.endswith(".py") else f"{program}.py"
-    if (handlers.code_folder(own) / program).is_file():
-        return own
-    shared = shared_code_folder(settings)
-    if shared is not None and (shared / program).is_file():
-        return replace(own, submit_directory=str(shared))
-    return own
-
-
-def _warn_of_requirements(name: str, settings: Settings) -> None:
-    listed = settings.model_dir / "code" / "requirements.txt"
-    if listed.is_file() and not requirements.are_satisfied(listed.read_text(errors="replace")):
-        logger.warning(
-            "the model `%s` has a requirements.txt of its own, which is not installed where one "
-            "container serves many models: the image must hold what it names",
-            name,
-        )
-
-
-def _read_program(namespace: Namespace, program: Path) -> Handlers:
-    found = handlers.read_handlers(namespace.import_program(program))
-    bound = {}
-    for field in fields(found):
-        handler = getattr(found, field.name)
-        if handler is not None and not handler.is_async:
-            bound[field.name] = replace(handler, function=namespace.bind(handler.function))
-    return replace(found, **bound)
-
-
-def _failure_of(name: str, error: BaseException) -> _Failure:
-    message, hint, cause = describe(error), None, error.__cause__
-    if isinstance(error, ModelLoadError):
-        message, hint = error.message, error.hint
-    else:
-        cause = error
-    trace = "" if cause is None else f"\n{user_traceback(cause)}"
-    logger.error("the model `%s` cannot be loaded: %s%s", name, message, trace)
-    return _Failure(message, hint, capacity.is_shortage(error))
-
-
-def _forget(held: Held) -> None:
-    """On the model's thread: nothing here refers to the model any more after this."""
-    del held.model
-    held.namespace.forget()
-    capacity.free_memory()

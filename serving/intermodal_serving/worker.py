@@ -21,7 +21,7 @@ from intermodal_serving import handlers, models, requirements
 from intermodal_serving.app import App
 from intermodal_serving.board import Board, WorkerState
 from intermodal_serving.errors import ModelLoadError
-from intermodal_serving.hosting import shared_code_folder
+from intermodal_serving.hosted_model import shared_code_folder
 from intermodal_serving.multi_model import MultiModelApp
 from intermodal_serving.pipeline import LoadedModel, load_model
 from intermodal_serving.process import Place
