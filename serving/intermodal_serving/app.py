@@ -21,6 +21,7 @@ from intermodal_contract.serving_http import (
     REQUEST_ID_HEADER,
 )
 from intermodal_serving import metrics
+from intermodal_serving.access_log import access_line, slow_line
 from intermodal_serving.board import Board, Row
 from intermodal_serving.context import Container, Context
 from intermodal_serving.errors import (
@@ -268,7 +269,7 @@ class App:
         del self._streams[stream]
         invocation = stream.invocation
         if self._settings.access_log:
-            line = _access_line(
+            line = access_line(
                 invocation.request,
                 stream.status,
                 stream.size_bytes,
@@ -303,7 +304,7 @@ class App:
 
     def _conversation_ended(self, conversation: "Conversation") -> None:
         if self._settings.access_log:
-            line = _access_line(
+            line = access_line(
                 conversation.request,
                 101,
                 conversation.bytes_out,
@@ -338,7 +339,7 @@ class App:
         phases["total"].observe(total_s)
         slow_s = self._settings.slow_request_s
         if slow_s is not None and total_s > slow_s:
-            logger.warning("slow request %s", _times(invocation, total_s))
+            logger.warning("slow request %s", slow_line(invocation, total_s))
 
     def _reply_error(
         self,
@@ -360,7 +361,7 @@ class App:
     def _reply(self, request: Request, answer: Answer) -> None:
         self._row.count_status(answer.status)
         if self._settings.access_log:
-            logger.info("access %s", _access_line(request, answer.status, len(answer.body)))
+            logger.info("access %s", access_line(request, answer.status, len(answer.body)))
         request.connection.answer(request, answer)
 
 
@@ -374,36 +375,6 @@ class _MethodNotAllowedError(RequestError):
 
 class _UpgradeRequiredError(RequestError):
     status = 426
-
-
-def _times(invocation: Invocation, total_s: float) -> str:
-    return orjson.dumps(
-        {
-            "request_id": invocation.context.request_id,
-            "bytes": len(invocation.body),
-            "total_ms": round(total_s * 1e3, 3),
-            "queue_ms": round(invocation.queue_s * 1e3, 3),
-            "decode_ms": round(invocation.decode_s * 1e3, 3),
-            "predict_ms": round(invocation.predict_s * 1e3, 3),
-            "encode_ms": round(invocation.encode_s * 1e3, 3),
-        }
-    ).decode()
-
-
-def _access_line(request: Request, status: int, bytes_out: int, **more: int | str) -> str:
-    took_s = monotonic() - request.began_at
-    return orjson.dumps(
-        {
-            "request_id": Context({}, request.headers).request_id,
-            "method": request.method,
-            "path": request.path,
-            "status": status,
-            "bytes_in": len(request.body),
-            "bytes_out": bytes_out,
-            "ms": round(took_s * 1e3, 3),
-            **more,
-        }
-    ).decode()
 
 
 def _error_answer(status: int, message: str, error: BaseException, identity: str) -> Answer:
