@@ -183,6 +183,11 @@ class Connection(asyncio.BufferedProtocol):
         """Whether a request that comes now would be answered at once."""
         return self.active is None and not self._waiting
 
+    @property
+    def _ends_soon(self) -> bool:
+        """Whether the connection ends with the active request: all that came before has its turn."""
+        return self._service.is_draining and not self._waiting
+
     # What the application calls.
 
     def answer(self, request: Request, answer: Answer) -> None:
@@ -193,7 +198,7 @@ class Connection(asyncio.BufferedProtocol):
         if transport is None or self.is_closing:
             self._done(request)
             return
-        is_last = request.is_last or self._service.is_draining
+        is_last = request.is_last or self._ends_soon
         try:
             head = self._head(answer, len(answer.body), is_last=is_last)
         except ValueError as error:
@@ -215,7 +220,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._is_streaming = True
         self._is_chunked = not self._reader.is_http_10
-        request.is_last |= self._service.is_draining or not self._is_chunked
+        request.is_last |= self._ends_soon or not self._is_chunked
         self._transport.write(self._head(answer, None, is_last=request.is_last))
 
     def send_chunk(self, request: Request, chunk: bytes) -> None:
@@ -236,7 +241,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._is_chunked and self.is_open and self._transport is not None:
             self._transport.write(b"0\r\n\r\n")
         self._is_streaming = False
-        request.is_last |= self._service.is_draining
+        request.is_last |= self._ends_soon
         self._done(request)
 
     def break_off(self, request: Request) -> None:

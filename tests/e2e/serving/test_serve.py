@@ -261,6 +261,21 @@ def test_sigterm_answers_what_is_in_flight_and_what_was_sent_before_it(tmp_path:
     assert "drained" in server.lines[-1]
 
 
+def test_sigterm_answers_all_that_a_client_sent_without_waiting(tmp_path: Path) -> None:
+    one = b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n[%d]"
+    with serving(write_code(tmp_path, SLOW)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(b"".join(one % number for number in range(6)))
+            server.wait_for("predicting")
+            server.process.send_signal(signal.SIGTERM)
+            received = b""
+            while chunk := client.recv(65536):
+                received += chunk
+        assert server.wait() == 0
+    assert [received.count(b"[%d]" % number) for number in range(6)] == [1] * 6
+    assert received.count(b"connection: close") == 1
+
+
 def test_sigterm_during_full_load_loses_no_request_that_was_accepted(tmp_path: Path) -> None:
     answered = 0
     lost: list[str] = []

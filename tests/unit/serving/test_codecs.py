@@ -302,9 +302,7 @@ def test_an_unknown_content_type_names_those_that_are_known(header: str) -> None
 
 
 def test_a_content_type_is_read_without_regard_to_case_and_parameters() -> None:
-    assert parse_content_type('Application/JSON; Charset="UTF-16"') == ContentType(
-        JSON, "utf-16"
-    )
+    assert parse_content_type('Application/JSON; Charset="UTF-16"') == ContentType(JSON, "utf-16")
     assert parse_content_type(None) == ContentType(JSON)
 
 
