@@ -50,7 +50,7 @@ logger = logging.getLogger("serve")
 
 Route = Callable[[Request], None]
 
-_JSON_HEADERS = {"content-type": "application/json"}
+JSON_HEADERS = {"content-type": "application/json"}
 _UPGRADE_HEADERS = {
     "upgrade": "websocket",
     "connection": "upgrade",
@@ -163,7 +163,7 @@ class App:
             state, status = "Healthy", 200
         else:
             state = "Loading"
-        self._reply(request, Answer(status, orjson.dumps({"status": state}), _JSON_HEADERS))
+        self._reply(request, Answer(status, orjson.dumps({"status": state}), JSON_HEADERS))
 
     def _execution_parameters(self, request: Request) -> None:
         parameters = {
@@ -171,7 +171,7 @@ class App:
             "BatchStrategy": "MULTI_RECORD",
             "MaxPayloadInMB": max(1, self._settings.max_request_bytes // MIB),
         }
-        self._reply(request, Answer(200, orjson.dumps(parameters), _JSON_HEADERS))
+        self._reply(request, Answer(200, orjson.dumps(parameters), JSON_HEADERS))
 
     def _metrics(self, request: Request) -> None:
         text = metrics.exposition(self._board)
@@ -387,7 +387,7 @@ def _error_answer(status: int, message: str, error: BaseException, identity: str
         if _is_utf8(message)
         else orjson.dumps({**content, "error": ascii(message)})
     )
-    return Answer(status, body, {**_JSON_HEADERS, REQUEST_ID_HEADER.lower(): identity})
+    return Answer(status, body, {**JSON_HEADERS, REQUEST_ID_HEADER.lower(): identity})
 
 
 def _is_utf8(text: str) -> bool:

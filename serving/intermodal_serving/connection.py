@@ -185,7 +185,7 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def _ends_soon(self) -> bool:
-        """Whether the connection ends with the active request: all that came before has its turn."""
+        """Whether the connection ends with the active request, after which nothing waits."""
         return self._service.is_draining and not self._waiting
 
     # What the application calls.

@@ -20,7 +20,7 @@ import orjson
 
 from intermodal_contract.serving_http import MODELS_PATH, TARGET_MODEL_HEADER
 from intermodal_serving import addresses, capacity
-from intermodal_serving.app import App, Route
+from intermodal_serving.app import JSON_HEADERS, App, Route
 from intermodal_serving.board import Board, Row
 from intermodal_serving.errors import (
     BadRequestError,
@@ -37,7 +37,6 @@ from intermodal_serving.settings import Settings
 
 logger = logging.getLogger("serve")
 
-_JSON_HEADERS = {"content-type": "application/json"}
 _TARGET_MODEL = TARGET_MODEL_HEADER.lower().encode()
 _PREFIX = f"{MODELS_PATH}/"
 
@@ -190,4 +189,4 @@ def _describe(entry: Entry) -> dict[str, str]:
 
 
 def _json(content: dict[str, Any]) -> Answer:
-    return Answer(200, orjson.dumps(content), _JSON_HEADERS)
+    return Answer(200, orjson.dumps(content), JSON_HEADERS)

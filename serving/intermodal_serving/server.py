@@ -37,7 +37,6 @@ class Server:
         listener: where clients connect; shared with other workers.
         handle: answers a request, now or later.
         max_body_bytes: the largest body that is taken.
-        tick: called every second.
         pace: how slow clients may be; None: as slow as `Pace` has it.
     """
 
@@ -46,12 +45,10 @@ class Server:
         listener: socket.socket,
         handle: Callable[[Request], None],
         max_body_bytes: int,
-        tick: Callable[[], None],
         pace: Pace | None = None,
     ) -> None:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
-        self._tick = tick
         self._pace = pace or Pace()
         self._acceptor: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -146,5 +143,4 @@ class Server:
         now = self.time()
         for connection in list(self._connections):
             connection.check_pace(now, self._pace)
-        self._tick()
         self._loop.call_later(self._pace.check_s, self._watch)

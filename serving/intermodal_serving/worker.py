@@ -81,9 +81,7 @@ class _Worker:
         return MultiModelApp(settings, runner, board, row, registry, lambda: self._say(b"m"))
 
     async def _serve(self) -> None:
-        self._server = Server(
-            self._listener, self._app.handle, self._settings.max_request_bytes, lambda: None
-        )
+        self._server = Server(self._listener, self._app.handle, self._settings.max_request_bytes)
         self._loop.add_reader(self._place.control, self._hear)
         self._watch()
         try:

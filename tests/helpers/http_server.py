@@ -65,9 +65,7 @@ class HttpServer:
         self._loop.run_forever()
 
     async def _serve(self) -> None:
-        self._server = Server(
-            self._listener, self._handle, MAX_BODY_BYTES, lambda: None, self._pace
-        )
+        self._server = Server(self._listener, self._handle, MAX_BODY_BYTES, self._pace)
         await self._server.start()
         self._ready.set()
 
