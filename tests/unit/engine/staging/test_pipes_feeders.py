@@ -259,7 +259,9 @@ def test_an_object_that_changes_ends_the_instance_and_is_named(
 
 
 @pytest.mark.parametrize(
-    "body", [b"plain", gzip.compress(b"x" * 9999)[:-9], gzip.compress(b"a") + b"rubbish"]
+    "body",
+    [b"plain", gzip.compress(b"x" * 9999)[:-9], gzip.compress(b"a") + b"rubbish"],
+    ids=["plain", "cut off", "rubbish after it"],
 )
 def test_what_is_no_whole_gzip_file_is_named(instance: FakeInstance, body: bytes) -> None:
     instance.plan(body, is_gzip=True)

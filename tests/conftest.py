@@ -1,0 +1,9 @@
+"""What all tests share: their names."""
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A parameter of binary data is called by its argument's name: a test's name must be the same
+    in each process that collects it, and a gzip header, say, holds the time."""
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return argname
+    return None
