@@ -3,11 +3,20 @@
 # Variables: PYTHON      the interpreter that makes .venv (default python3; 3.11 or newer)
 #            PYTEST_FLAGS further flags for pytest, e.g. PYTEST_FLAGS="-x -k recovery"
 #            FUZZ_FLAGS   flags for `make fuzz`, e.g. FUZZ_FLAGS="--seed 7 --inputs 500000"
+# Of images: FRAMEWORK    pytorch (default) or mxnet;  FRAMEWORK_VERSION  the newest by default
+#            DEVICE       cpu (default) or gpu;        PLATFORM           e.g. linux/arm64
+#            BASE_IMAGE   another base than the catalogue's;  PYTHON_VERSION  its Python, e.g. 3.11
+#            TAG          a tag or a whole name instead of the catalogue's
+#            CODE         a folder of code to put onto the image: with a Dockerfile of its own, or
+#                         with train.py or inference.py, and requirements.txt if it needs any
+#            MPI          0: a training image without Open MPI, which is smaller
 # pip reads its own PIP_* variables and pip.conf: an index of CPU builds of torch goes there.
 
 PYTHON ?= python3
 PYTEST_FLAGS ?=
 FUZZ_FLAGS ?=
+FRAMEWORK ?= pytorch
+DEVICE ?= cpu
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +30,8 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-unit fuzz check format bench clean
+.PHONY: help quickstart build-train build-serve images sbom test test-unit test-images test-gpu \
+	fuzz check format bench clean
 
 help: ## Say what there is to make (the default)
 	@echo 'intermodal: the ML training and inference toolkit for containers on AWS'
@@ -43,6 +53,22 @@ quickstart: $(READY) ## Train on real data, deploy two instances, predict over H
 	fi; \
 	python examples/quickstart.py
 
+IMAGE_FLAGS = --framework '$(FRAMEWORK)' --framework-version '$(FRAMEWORK_VERSION)' \
+	--device '$(DEVICE)' --base-image '$(BASE_IMAGE)' --python '$(PYTHON_VERSION)' \
+	--tag '$(TAG)' --platform '$(PLATFORM)' --code '$(CODE)' --mpi '$(or $(MPI),1)'
+
+build-train: $(READY) ## Build a training image: FRAMEWORK, DEVICE, BASE_IMAGE, TAG, PLATFORM, CODE
+	@$(BIN)/python -m containers.build training $(IMAGE_FLAGS)
+
+build-serve: $(READY) ## Build a serving image, by the same variables
+	@$(BIN)/python -m containers.build inference $(IMAGE_FLAGS)
+
+images: $(READY) ## List the images: which there are, which are built here, how large they are
+	@$(BIN)/python -m containers.images
+
+sbom: $(READY) ## Write build/sbom/*.spdx.json: what is in each image that is built here
+	@$(BIN)/python -m containers.sbom build/sbom
+
 # pytest says 5 where PYTEST_FLAGS leave no test.
 test: $(READY) ## Run all tests that need neither docker nor AWS: unit, wire, e2e
 	@$(PYTEST) $(UNIT) $(PYTEST_FLAGS); unit=$$?; \
@@ -54,15 +80,23 @@ test: $(READY) ## Run all tests that need neither docker nor AWS: unit, wire, e2
 test-unit: $(READY) ## Run the fast tests only: unit, wire
 	@$(PYTEST) $(UNIT) $(PYTEST_FLAGS)
 
+test-images: $(READY) ## Build the images and run jobs and endpoints in them; needs a docker engine
+	@$(PYTEST) tests/images $(PYTEST_FLAGS)
+
+test-gpu: $(READY) ## Run what only a machine with a GPU can show; needs one, and a docker engine
+	@$(PYTEST) tests -m gpu $(PYTEST_FLAGS)
+
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
-check: $(READY) ## Check format, lint, types and which part may import which
+check: $(READY) ## Check format, lint, types, Dockerfiles, and which part may import which
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@MYPYPATH=examples/digits $(BIN)/mypy examples benchmarks
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint containers/*Dockerfile $(wildcard examples/*/Dockerfile)
+	@$(BIN)/shellcheck --severity=warning containers/*.sh .ci/*
 
 format: $(READY) ## Put the source into the one format and mend what ruff can mend
 	@$(BIN)/ruff format .

@@ -5,13 +5,16 @@ The data are in `catalogue.toml` and `locks/`, so that a new release is a table 
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.image import Device, Purpose
+
+CudnnSource = Literal["base", "wheels", "nobody"]
 
 FOLDER = Path(__file__).parent
 
@@ -27,17 +30,39 @@ class InvalidCatalogueError(IntermodalError):
 
 
 @dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """What a release's images for one device are built from.
+
+    Attributes:
+        base: the image below them, unless a person names another.
+        python: their Python, for example `3.11`.
+        cudnn: who brings cuDNN; an image has exactly one, or none.
+        distribution: what pip calls the build for this device, where that is not the release's.
+    """
+
+    base: str
+    python: str
+    cudnn: CudnnSource
+    distribution: str | None = None
+
+    @property
+    def python_tag(self) -> str:
+        """Their Python as a tag has it, for example `py311`."""
+        return "py" + self.python.replace(".", "")
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release of a framework, and all that is needed to make an environment or an image of it.
 
     Attributes:
         framework: as in image names, for example `pytorch`.
-        version: in full, for example `2.13.0`.
+        version: in full, for example `2.2.0`.
         distribution: what pip calls it.
         module: what Python calls it.
         requires: what it needs beside what its own metadata says.
-        pythons: minor versions of Python that it runs on, the images' first, for example `3.11`.
-        devices: what it can compute on.
+        pythons: minor versions of Python that it runs on, for example `3.11`.
+        builds: what it can compute on, and what the images for that are built from.
         apt: Debian packages with shared libraries that its wheels need and do not bring.
         unhashed: distributions that the lock pins without hashes, since their builds differ.
         lock_file: every distribution of its environment at one version, for pip's and uv's
@@ -50,7 +75,7 @@ class Release:
     module: str
     requires: tuple[str, ...]
     pythons: tuple[str, ...]
-    devices: tuple[Device, ...]
+    builds: Mapping[Device, ImageBuild]
     apt: tuple[str, ...]
     unhashed: tuple[str, ...]
     lock_file: Path
@@ -62,17 +87,22 @@ class Release:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """`(2, 13, 0)` of `2.13.0`."""
+        """`(2, 2, 0)` of `2.2.0`."""
         return _numbers(self.version)
 
     @property
-    def python_tag(self) -> str:
-        """The images' Python as a tag has it, for example `py311`."""
-        return "py" + self.pythons[0].replace(".", "")
+    def devices(self) -> tuple[Device, ...]:
+        """What it can compute on."""
+        return tuple(self.builds)
+
+    def image_requirements(self, device: Device) -> tuple[str, ...]:
+        """What an image for the device holds: `requirements`, of the build for the device."""
+        distribution = self.builds[device].distribution or self.distribution
+        return (f"{distribution}=={self.version}", *self.requires)
 
     def image(self, purpose: Purpose, device: Device) -> str:
-        """Our image's name, for example `intermodal/pytorch-training:2.13.0-cpu-py311`."""
-        tag = f"{self.version}-{device}-{self.python_tag}"
+        """Our image's name, for example `intermodal/pytorch-training:2.2.0-cpu-py311`."""
+        tag = f"{self.version}-{device}-{self.builds[device].python_tag}"
         return f"intermodal/{self.framework}-{purpose}:{tag}"
 
 
@@ -92,8 +122,7 @@ def read(folder: Path) -> tuple[Release, ...]:
     Raises:
         InvalidCatalogueError: names what is wrong.
     """
-    text = (folder / "catalogue.toml").read_text(encoding="utf-8")
-    found = tuple(_release(row, folder) for row in tomllib.loads(text)["release"])
+    found = tuple(_release(row, folder) for row in _tables(folder)["release"])
     seen: dict[str, tuple[int, ...]] = {}
     for one in found:
         if one.numbers <= seen.get(one.framework, ()):
@@ -105,10 +134,19 @@ def read(folder: Path) -> tuple[Release, ...]:
     return found
 
 
+@cache
+def vendor_pythons() -> Mapping[str, Mapping[tuple[int, ...], str]]:
+    """By framework: the first version of the vendor's images that has a Python, and its tag."""
+    return {
+        framework: {_numbers(version): tag for version, tag in pythons.items()}
+        for framework, pythons in _tables(FOLDER)["vendor"].items()
+    }
+
+
 def nearest(framework: str, version: str, among: Sequence[Release] | None = None) -> Release:
     """The release that serves a version: that one, else the next newer, else the newest.
 
-    `2.13` is served by any `2.13.x`, the newest of them.
+    `2.2` is served by any `2.2.x`, the newest of them.
 
     Args:
         framework: for example `pytorch`.
@@ -152,19 +190,48 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, match[0].split("."))) if match else ()
 
 
-def _release(row: dict[str, object], folder: Path) -> Release:
-    lists = {name: tuple(value) for name, value in row.items() if isinstance(value, list)}
-    lock_file = folder / "locks" / f"{row.get('framework')}-{row.get('version')}.txt"
+def _tables(folder: Path) -> dict[str, Any]:
+    return tomllib.loads((folder / "catalogue.toml").read_text(encoding="utf-8"))
+
+
+def _release(row: Mapping[str, Any], folder: Path) -> Release:
+    name = f"{row.get('framework')} {row.get('version')}"
+    lists = {key: tuple(value) for key, value in row.items() if isinstance(value, list)}
+    plain = {key: value for key, value in row.items() if not isinstance(value, dict)}
+    lock_file = folder / "locks" / f"{name.replace(' ', '-')}.txt"
     try:
-        release = Release(**{**row, **lists}, lock_file=lock_file)  # type: ignore[arg-type] # checked by the dataclass's names and the tests
+        builds = {
+            cast("Device", key): ImageBuild(**value)
+            for key, value in row.items()
+            if isinstance(value, dict)
+        }
+        release = Release(**{**plain, **lists}, builds=builds, lock_file=lock_file)
     except TypeError as error:
         raise InvalidCatalogueError(
-            f"the catalogue's row {row.get('framework')} {row.get('version')}: {error}",
+            f"the catalogue's row {name}: {error}",
             hint=f"see the top of {folder / 'catalogue.toml'}",
         ) from error
     if not _VERSION.fullmatch(release.version) or not release.pythons:
         raise InvalidCatalogueError(
-            f"the catalogue's row {release.framework} {release.version} needs a whole version and "
-            "at least one Python"
+            f"the catalogue's row {name} needs a whole version and at least one Python"
         )
+    for device, build in builds.items():
+        _check_build(name, release, device, build)
+    if not builds:
+        raise InvalidCatalogueError(f"the catalogue's row {name} has no table for any device")
     return release
+
+
+def _check_build(name: str, release: Release, device: str, build: ImageBuild) -> None:
+    if device not in get_args(Device):
+        raise InvalidCatalogueError(f"the catalogue's row {name}: `{device}` is no device")
+    if build.python not in release.pythons:
+        raise InvalidCatalogueError(
+            f"the catalogue's row {name}: its {device} images have Python {build.python}, which is "
+            "not among its `pythons`"
+        )
+    if build.cudnn not in get_args(CudnnSource):
+        raise InvalidCatalogueError(
+            f"the catalogue's row {name}: `{build.cudnn}` cannot bring cuDNN",
+            hint=f"one of {', '.join(get_args(CudnnSource))}",
+        )

@@ -84,7 +84,7 @@ class FrameworkImage:
     Attributes:
         framework: `pytorch`, `mxnet` or `tensorflow`.
         purpose: `training` or `inference`.
-        version: the framework's, for example `2.13.0`.
+        version: the framework's, for example `2.2.0`.
         device: `cpu` or `gpu`.
         python: for example `py311`; `py3` where the vendor's old tags say no more.
     """

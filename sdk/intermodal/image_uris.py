@@ -1,36 +1,9 @@
-"""Which image a framework's version has: the vendor's deep-learning containers, and ours.
+"""Which image a framework's version has: the vendor's deep-learning containers, and ours."""
 
-Which Python the vendor's images have is written here; the catalogue knows it of ours.
-"""
-
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, cast
 
 if TYPE_CHECKING:
     from intermodal_contract.image import Device
-
-FRAMEWORKS = ("pytorch", "mxnet", "tensorflow")
-
-# First version -> the one Python that its images have (the newer one of two).
-_PYTHONS: Mapping[str, Mapping[tuple[int, int], str]] = {
-    "pytorch": {
-        (1, 2): "py3",
-        (1, 8): "py36",
-        (1, 9): "py38",
-        (1, 13): "py39",
-        (2, 0): "py310",
-        (2, 3): "py311",
-        (2, 6): "py312",
-    },
-    "mxnet": {(1, 4): "py3", (1, 8): "py37", (1, 9): "py38"},
-    "tensorflow": {
-        (1, 14): "py3",
-        (2, 2): "py37",
-        (2, 6): "py38",
-        (2, 8): "py39",
-        (2, 12): "py310",
-    },
-}
 
 
 def retrieve(
@@ -54,39 +27,40 @@ def retrieve(
     Raises:
         ValueError: there is no such image.
     """
-    if framework not in FRAMEWORKS:
-        raise ValueError(
-            f"no images are known for framework {framework!r}; known are {', '.join(FRAMEWORKS)}"
-        )
+    from intermodal_contract.catalogue import vendor_pythons
+    from intermodal_contract.image import vendor_image_uri
+
+    if framework not in vendor_pythons():
+        known = ", ".join(vendor_pythons())
+        raise ValueError(f"no images are known for framework {framework!r}; known are {known}")
     if version is None:
         raise ValueError(f"`version` is missing: which {framework}? As in '2.2.0'")
     if image_scope not in ("training", "inference"):
         raise ValueError(f"`image_scope` is {image_scope!r}; give 'training' or 'inference'")
-    from intermodal_contract.image import vendor_image_uri
-
+    device = device_of(instance_type)
     return vendor_image_uri(
         framework,
         cast("Literal['training', 'inference']", image_scope),
         version,
-        device_of(instance_type),
-        py_version or python_of(framework, version),
+        device,
+        py_version or python_of(framework, version, device),
         region,
     )
 
 
-def python_of(framework: str, version: str) -> str:
+def python_of(framework: str, version: str, device: "Device" = "cpu") -> str:
     """The `py_version` of a framework's version.
 
     Raises:
         ValueError: the version is no number, or older than any image.
     """
-    from intermodal_contract.catalogue import releases
+    from intermodal_contract.catalogue import releases, vendor_pythons
 
     numbers = numbers_of(version)[:2]
     ours = [one for one in releases() if (one.framework, one.version) == (framework, version)]
-    if ours:
-        return ours[0].python_tag
-    fitting = [python for first, python in _PYTHONS[framework].items() if first <= numbers]
+    if ours and device in ours[0].builds:
+        return ours[0].builds[device].python_tag
+    fitting = [tag for first, tag in vendor_pythons()[framework].items() if first <= numbers]
     if not fitting:
         raise ValueError(
             f"`framework_version`: there are no images of {framework} {version}; give `image_uri`"

@@ -233,21 +233,31 @@ distribution = "fake"
 module = "fake"
 requires = []
 pythons = ["3.11"]
-devices = ["cpu"]
 apt = []
 unhashed = []
+"""
+CPU = """
+[release.cpu]
+base = "debian"
+python = "3.11"
+cudnn = "nobody"
 """
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (ROW.format("2.0") + ROW.format("1.0"), "fake` 1.0 stands after"),
-        (ROW.format("2.0") + ROW.format("2.0"), "fake` 2.0 stands after"),
-        (ROW.format("latest"), "fake latest needs a whole version"),
+        (ROW.format("2.0") + CPU + ROW.format("1.0") + CPU, "fake` 1.0 stands after"),
+        (ROW.format("2.0") + CPU + ROW.format("2.0") + CPU, "fake` 2.0 stands after"),
+        (ROW.format("latest") + CPU, "fake latest needs a whole version"),
         (ROW.format("2.0") + "colour = 'red'\n", "fake 2.0: .*colour"),
-        (ROW.format("2.0").replace("apt = []\n", ""), "fake 2.0: .*apt"),
-        (ROW.format("2.0").replace('["3.11"]', "[]"), "fake 2.0 needs .*one Python"),
+        (ROW.format("2.0").replace("apt = []\n", "") + CPU, "fake 2.0: .*apt"),
+        (ROW.format("2.0").replace('["3.11"]', "[]") + CPU, "fake 2.0 needs .*one Python"),
+        (ROW.format("2.0"), "fake 2.0 has no table for any device"),
+        (ROW.format("2.0") + CPU.replace("cpu", "tpu"), "fake 2.0: `tpu` is no device"),
+        (ROW.format("2.0") + CPU.replace("3.11", "3.12"), "fake 2.0: .*3.12.* not among"),
+        (ROW.format("2.0") + CPU.replace("nobody", "me"), "fake 2.0: `me` cannot bring cuDNN"),
+        (ROW.format("2.0") + CPU + "colour = 'red'\n", "fake 2.0: .*colour"),
     ],
 )
 def test_a_row_that_is_not_as_it_must_be_is_named(

@@ -83,7 +83,7 @@ def release(tmp_path: Path) -> Release:
         module="tinytorch",
         requires=(),
         pythons=(f"{sys.version_info.major}.{sys.version_info.minor}",),
-        devices=("cpu",),
+        builds={},
         apt=("libtiny1",),
         unhashed=(),
         lock_file=lock_file,

@@ -1,0 +1,233 @@
+"""Builds an image: `make build-train` and `make build-serve`.
+
+    python -m containers.build training --framework mxnet --device cpu
+    python -m containers.build training --code examples/own_image --tag my-training:1
+
+What is built goes to stdout, how it goes to stderr.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+from containers.docker_cli import Docker, find_docker
+from containers.packages import index_settings, wheels_image
+from containers.plan import (
+    PROGRAMS,
+    ROOT,
+    ImagePlan,
+    build_argv,
+    code_argv,
+    plan_image,
+)
+from intermodal_contract.errors import IntermodalError
+from intermodal_contract.image import Purpose, parse_image_uri
+
+_LAST_LINES = 60
+_SHOWN_LINES = 15
+_STEP = re.compile(r"#(\d+) \[([\w-]+) +\d+/\d+\] (RUN|COPY|FROM)")
+_NEWS = re.compile(r"#(\d+) (?!sha256:|DONE 0\.|CACHED|resolve )")
+_TEXT = re.compile(r"#\d+ (?:[\d.]+ )?(.*)")
+_OWN_ERROR = re.compile(r"error: (.*)")
+_OWN_HINT = re.compile(r"hint: (.*)")
+_EXPLANATIONS = (
+    (
+        "no space left on device",
+        "the disk is full",
+        "`docker system df` shows what docker holds, `docker builder prune` frees old builds",
+    ),
+    (
+        "exec format error",
+        "the base image is for another kind of CPU than this machine's",
+        "name one for this machine with BASE_IMAGE=..., or have the other emulated (binfmt)",
+    ),
+    (
+        "No solution found|unsatisfiable|Hash mismatch",
+        "what the lock file names cannot be had together",
+        "make the lock anew with `python containers/lock.py NAME`, or say where its packages are: "
+        "PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS",
+    ),
+    (
+        "pull access denied|failed to resolve|manifest unknown|not found: manifest|i/o timeout"
+        "|no such host|dial tcp|failed to do request",
+        "the base image cannot be pulled",
+        "name another with BASE_IMAGE=..., or make one where nothing can be pulled: "
+        "`.ci/stand-in-base NAME`",
+    ),
+)
+"""What docker's words contain, what that means, and what helps; the first that fits."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Builds what the arguments say; the exit code."""
+    options = _parser().parse_args(arguments)
+    purpose: Purpose = options.purpose
+    try:
+        plan = plan_image(
+            purpose,
+            options.framework,
+            options.device,
+            framework_version=options.framework_version or None,
+            base=options.base_image or None,
+            python=options.python or None,
+            tag=(not options.code and options.tag) or None,
+            has_mpi=options.mpi != "0",
+            platform=options.platform or None,
+            only_resolve=options.only_resolve,
+        )
+        code = Path(options.code) if options.code else None
+        name = _code_name(code, options.tag) if code is not None else None
+        docker = find_docker()
+        build(docker, plan)
+        if code is not None and name is not None:
+            build_code(docker, plan, code, name)
+    except IntermodalError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    return 0
+
+
+def build(docker: Docker, plan: ImagePlan) -> None:
+    """Builds one of our images, and says what came of it.
+
+    Raises:
+        IntermodalError: it could not be built.
+    """
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        index = Path(scratch, "index")
+        index.write_text(index_settings(docker.environment))
+        wheels = wheels_image(docker, docker.environment)
+        revision, created = _revision()
+        argv = build_argv(plan, wheels, index, revision=revision, created=created)
+        _run(docker, argv, f"{plan.name} on {plan.base}")
+    if plan.only_resolve:
+        print(f"{plan.name}: its requirements can be had ({time.monotonic() - began:.1f} s)")
+    else:
+        _tell(docker, plan.name, began)
+
+
+def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None:
+    """Puts a person's code onto one of our images: by its own Dockerfile, else by the usual one.
+
+    Raises:
+        IntermodalError: it could not be built, or lacks the program that is started.
+    """
+    if not folder.is_dir():
+        raise IntermodalError(f"`{folder}` is no folder", hint="CODE=... names a folder of code")
+    own = folder / "Dockerfile"
+    dockerfile = own if own.is_file() else ROOT / "containers/code.Dockerfile"
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch, "id")
+        _run(docker, code_argv(plan, folder, dockerfile, made), f"{name} from {dockerfile}")
+        image = made.read_text()
+    if image != docker.ask("image", "inspect", "--format", "{{.Id}}", name):
+        _check_program(docker, image, PROGRAMS[plan.purpose], dockerfile)
+    docker.run("tag", image, name)
+    _tell(docker, name, began)
+
+
+def _check_program(docker: Docker, image: str, program: str, dockerfile: Path) -> None:
+    done = docker.run(
+        *("run", "--rm", "--network=none", "--entrypoint=/bin/sh", image),
+        *("-c", f"command -v {program}"),
+    )
+    if done.returncode != 0:
+        docker.run("rmi", image)
+        raise IntermodalError(
+            f"the image of `{dockerfile}` has no program `{program}` on its PATH",
+            hint="begin it with `ARG IMAGE` and `FROM ${IMAGE}`, which is an image of intermodal's",
+        )
+
+
+def _run(docker: Docker, argv: list[str], what: str) -> None:
+    """Runs a build and tells its steps; what a person needs of its words is in the error."""
+    sys.stderr.write(f"building {what}\n")
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    steps: dict[str, str] = {}
+    with subprocess.Popen(
+        [docker.program, *argv],
+        env=docker.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        for line in process.stdout or ():
+            last.append(line.rstrip())
+            step = _STEP.match(line)
+            if step:
+                steps.setdefault(step[1], f"{step[2]}: {step[3]}")
+                continue
+            news = _NEWS.match(line)
+            if news and (name := steps.pop(news[1], None)):
+                sys.stderr.write(f"  {name}\n")
+    if process.returncode != 0:
+        raise explain(list(last))
+
+
+def explain(said: Sequence[str]) -> IntermodalError:
+    """Why a build failed, from docker's last words."""
+    words = [match[1] for line in said if (match := _TEXT.match(line))] + [
+        line for line in said if not line.startswith("#")
+    ]
+    own = next((match for word in words if (match := _OWN_ERROR.fullmatch(word))), None)
+    hint = next((match for word in words if (match := _OWN_HINT.fullmatch(word))), None)
+    if own is not None and hint is not None:
+        return IntermodalError(own[1], hint=hint[1])
+    shown = "\n".join(words[-_SHOWN_LINES:])
+    for pattern, meaning, help_ in _EXPLANATIONS:
+        if re.search(pattern, "\n".join(words)):
+            return IntermodalError(f"{meaning}; docker said:\n{shown}", hint=help_)
+    return IntermodalError(f"the image could not be built; docker said:\n{shown}")
+
+
+def _tell(docker: Docker, name: str, began: float) -> None:
+    size = int(docker.ask("image", "inspect", "--format", "{{.Size}}", name) or 0)
+    print(f"{name}  {size / 1e6:,.0f} MB  built in {time.monotonic() - began:.1f} s")
+
+
+def _code_name(folder: Path, tag: str | None) -> str:
+    name = tag or re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-")
+    parse_image_uri(name)
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def _revision() -> tuple[str | None, str | None]:
+    """The commit that is built, and its time; a build of the same commit has the same labels."""
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "log", "-1", "--format=%H %cI"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    revision, _, created = done.stdout.strip().partition(" ")
+    return revision or None, created or None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m containers.build", description=__doc__)
+    parser.add_argument("purpose", choices=sorted(PROGRAMS))
+    parser.add_argument("--framework", default="pytorch")
+    parser.add_argument("--framework-version", help="the newest of the catalogue by default")
+    parser.add_argument("--device", default="cpu", help="cpu or gpu")
+    parser.add_argument("--base-image", help="the catalogue's by default")
+    parser.add_argument("--python", help="its Python; the catalogue's by default")
+    parser.add_argument("--tag", help="a tag or a whole name; the catalogue's by default")
+    parser.add_argument("--platform", help="for example linux/arm64")
+    parser.add_argument("--mpi", default="1", help="0: a training image without Open MPI")
+    parser.add_argument("--code", help="a folder of code to put onto the image")
+    parser.add_argument("--only-resolve", action="store_true", help="build nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
