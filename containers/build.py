@@ -29,10 +29,11 @@ from containers.plan import (
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.image import Purpose, parse_image_uri
 
-_LAST_LINES = 60
+_LAST_LINES = 100
 _SHOWN_LINES = 15
 _STEP = re.compile(r"#(\d+) \[([\w-]+) +\d+/\d+\] (RUN|COPY|FROM)")
 _NEWS = re.compile(r"#(\d+) (?!sha256:|DONE 0\.|CACHED|resolve )")
+_RESOLVED = re.compile(r"#\d+ [\d.]+  \+ (\S+==\S+)")
 _TEXT = re.compile(r"#\d+ (?:[\d.]+ )?(.*)")
 _OWN_ERROR = re.compile(r"error: (.*)")
 _OWN_HINT = re.compile(r"hint: (.*)")
@@ -103,12 +104,12 @@ def build(docker: Docker, plan: ImagePlan) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch, "index")
         index.write_text(index_settings(docker.environment))
-        wheels = wheels_image(docker, docker.environment)
+        wheels = wheels_image(docker, docker.environment, plan.device)
         revision, created = _revision()
         argv = build_argv(plan, wheels, index, revision=revision, created=created)
-        _run(docker, argv, f"{plan.name} on {plan.base}")
+        said = _run(docker, argv, f"{plan.name} on {plan.base}")
     if plan.only_resolve:
-        print(f"{plan.name}: its requirements can be had ({time.monotonic() - began:.1f} s)")
+        print(*(match[1] for line in said if (match := _RESOLVED.match(line))), sep="\n")
     else:
         _tell(docker, plan.name, began)
 
@@ -147,8 +148,12 @@ def _check_program(docker: Docker, image: str, program: str, dockerfile: Path) -
         )
 
 
-def _run(docker: Docker, argv: list[str], what: str) -> None:
-    """Runs a build and tells its steps; what a person needs of its words is in the error."""
+def _run(docker: Docker, argv: list[str], what: str) -> Sequence[str]:
+    """Runs a build and tells its steps; its last words.
+
+    Raises:
+        IntermodalError: it failed; the message has what a person needs of its words.
+    """
     sys.stderr.write(f"building {what}\n")
     last: deque[str] = deque(maxlen=_LAST_LINES)
     steps: dict[str, str] = {}
@@ -171,7 +176,8 @@ def _run(docker: Docker, argv: list[str], what: str) -> None:
             if news and (name := steps.pop(news[1], None)):
                 sys.stderr.write(f"  {name}\n")
     if process.returncode != 0:
-        raise explain(list(last))
+        raise explain(last)
+    return last
 
 
 def explain(said: Sequence[str]) -> IntermodalError:
@@ -183,10 +189,11 @@ def explain(said: Sequence[str]) -> IntermodalError:
     hint = next((match for word in words if (match := _OWN_HINT.fullmatch(word))), None)
     if own is not None and hint is not None:
         return IntermodalError(own[1], hint=hint[1])
-    shown = "\n".join(words[-_SHOWN_LINES:])
     for pattern, meaning, help_ in _EXPLANATIONS:
-        if re.search(pattern, "\n".join(words)):
-            return IntermodalError(f"{meaning}; docker said:\n{shown}", hint=help_)
+        telling = [word for word in words if re.search(pattern, word)]
+        if telling:
+            return IntermodalError(f"{meaning}: {telling[-1].strip()}", hint=help_)
+    shown = "\n".join(words[-_SHOWN_LINES:])
     return IntermodalError(f"the image could not be built; docker said:\n{shown}")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from containers.docker_cli import Docker
 from intermodal_contract.errors import IntermodalError
+from intermodal_contract.image import Device
 from intermodal_engine.drivers.environment_sources import pip_options, uv_variables
 
 _PIP_NAMES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST")
@@ -42,15 +43,17 @@ def index_settings(environment: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in lines)
 
 
-def wheels_image(docker: Docker, environment: Mapping[str, str]) -> str:
+def wheels_image(docker: Docker, environment: Mapping[str, str], device: Device) -> str:
     """An image of the wheels in the folders that pip is told to look in; `scratch` without any.
 
-    Its tag is told by the files, so that it is made once.
+    Its tag is told by the files, so that it is made once. For GPUs, builds for CPU stay out.
 
     Raises:
         IntermodalError: docker takes it not.
     """
     wheels = _wheels(environment)
+    if device == "gpu":
+        wheels = [path for path in wheels if "+cpu" not in path.name]
     if not wheels:
         return _NOTHING
     facts = [f"{path.name} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in wheels]

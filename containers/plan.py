@@ -1,5 +1,6 @@
 """What an image is built from: the catalogue's row and a person's choices, for docker."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -61,6 +62,7 @@ class ImagePlan:
             "CUDNN": release.builds[self.device].cudnn,
             "UV": f"uv=={version('uv')}",
             **({"MPI": "1"} if self.has_mpi and self.purpose == "training" else {}),
+            **({"ASKED_AT": str(time.time())} if self.only_resolve else {}),
         }
 
     def labels(self, revision: str | None, created: str | None) -> dict[str, str]:
