@@ -7,6 +7,7 @@ What is built goes to stdout, how it goes to stderr.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -129,10 +130,19 @@ def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None
         made = Path(scratch, "id")
         _run(docker, code_argv(plan, folder, dockerfile, made), f"{name} from {dockerfile}")
         image = made.read_text()
-    if image != docker.ask("image", "inspect", "--format", "{{.Id}}", name):
+    if not _is_upon(docker, image, plan.name):
         _check_program(docker, image, PROGRAMS[plan.purpose], dockerfile)
     docker.run("tag", image, name)
     _tell(docker, name, began)
+
+
+def _is_upon(docker: Docker, image: str, base: str) -> bool:
+    """Whether an image begins with the layers of another, and so has its programs."""
+    layers, below = (
+        json.loads(docker.ask("image", "inspect", "--format={{json .RootFS.Layers}}", one) or "[]")
+        for one in (image, base)
+    )
+    return bool(below) and layers[: len(below)] == below
 
 
 def _check_program(docker: Docker, image: str, program: str, dockerfile: Path) -> None:

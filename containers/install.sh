@@ -1,5 +1,5 @@
 #!/bin/sh
-# What comes from Python's packages, by the uv in /opt/tools.
+# What comes from Python's packages, by the uv in /build/tools.
 #
 #   install.sh framework PYTHON LOCK REQUIREMENT...  a virtual environment in /opt/venv, by a lock
 #   install.sh resolve PYTHON LOCK REQUIREMENT...    whether that can be had
@@ -9,7 +9,7 @@ set -eu
 
 [ ! -f /run/secrets/index ] || . /run/secrets/index
 export UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 HOME="${HOME:-/tmp}"
-uv=/opt/tools/bin/uv
+uv=/build/tools/bin/uv
 venv=/opt/venv
 
 install() {
@@ -39,7 +39,7 @@ case $what in
     wheels)
         mkdir -p /own
         for project in "$@"; do
-            "$uv" build --quiet --wheel --python /opt/tools/bin/python --out-dir /own "$project"
+            "$uv" build --quiet --wheel --python /build/tools/bin/python --out-dir /own "$project"
         done
         ;;
     programs)

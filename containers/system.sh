@@ -3,7 +3,7 @@
 #
 #   system.sh python VERSION [PACKAGE...]  Python, unless the base has it, and shared libraries
 #   system.sh packages [PACKAGE...]        further packages
-#   system.sh tools VERSION UV             a virtual environment in /opt/tools with uv in it
+#   system.sh tools VERSION UV             a virtual environment in /build/tools with uv in it
 set -eu
 
 fail() {
@@ -44,7 +44,7 @@ case $what in
     tools)
         [ ! -f /run/secrets/index ] || . /run/secrets/index
         "python$1" -c 'import ensurepip' 2>/dev/null || install "python$1-venv"
-        "python$1" -m venv /opt/tools
-        /opt/tools/bin/pip install --quiet --disable-pip-version-check --find-links /build/wheels "$2"
+        "python$1" -m venv /build/tools
+        /build/tools/bin/pip install --quiet --disable-pip-version-check --find-links /build/wheels "$2"
         ;;
 esac
