@@ -120,7 +120,8 @@ def test_no_compiler_and_no_cache_is_left(framework: str, purpose: Purpose) -> N
     tools = "for tool in gcc cc g++ c++ make git uv; do command -v $tool; done; true"
     assert in_image(name, tools) == ""
     left = (
-        "ls -d /source /own 2>/dev/null; find /build /run/secrets -type f; find / -xdev \\( -path '*/.cache/*' -o -path '/var/lib/apt/lists/*' "
+        "ls -d /source /own 2>/dev/null; find /build /run/secrets -type f; "
+        "find / -xdev \\( -path '*/.cache/*' -o -path '/var/lib/apt/lists/*' "
         "-o -path '/var/cache/apt/archives/*.deb' -o -name '*.whl' \\) -type f "
         "-not -path '*/ensurepip/*'"
     )
