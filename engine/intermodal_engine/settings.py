@@ -37,6 +37,8 @@ class Settings:
         spot_seed: what the times of these interruptions are drawn from, with the job's name.
         checkpoint_sync_s: how often running jobs are looked at for what they saved or printed.
         file_systems: local folders that stand for EFS and FSx file systems, by their ids.
+        registry: URL of the registry of images behind ECR, as in `http://127.0.0.1:5000`; None
+            where there is none.
     """
 
     home: Path
@@ -55,6 +57,7 @@ class Settings:
     spot_seed: int = 0
     checkpoint_sync_s: float = 2.0
     file_systems: Mapping[str, Path] = field(default_factory=dict)
+    registry: str | None = None
 
     @property
     def state_file(self) -> Path:

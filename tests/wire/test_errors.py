@@ -38,6 +38,8 @@ def seen_by_client(route: Route, error: ServiceError) -> dict[str, Any]:
         ("batch", "SubmitJob", "ServerException", 500),
         ("stepfunctions", "StartExecution", "ExecutionAlreadyExists", 400),
         ("cloudwatch", "GetMetricData", "InvalidNextToken", 400),
+        ("ecr", "DescribeImages", "ImageNotFoundException", 400),
+        ("ecr", "DescribeImages", "ServerException", 500),
     ],
 )
 def test_an_error_keeps_its_code_message_status_and_request_id(

@@ -20,6 +20,8 @@ EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
 _DEFAULTS = {field.name: field.default for field in fields(Settings)}
 _REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
+# With a dot, a port or as `localhost`, or docker would take it for a folder of its usual registry.
+_REGISTRY = r"(?:(https?)://)?(localhost(?::\d+)?|[a-z0-9-]+(?:(?:\.[a-z0-9-]+)+(?::\d+)?|:\d+))/?"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DISTRIBUTION = "intermodal-engine"
 
@@ -233,6 +235,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="ID=DIR",
         help="folder that stands in for an EFS or FSx file system of that id; may be repeated",
     )
+    settings.add_argument(
+        "--registry",
+        type=_registry,
+        metavar="HOST:PORT",
+        help="registry of images behind ECR, spoken to over HTTP on loopback, else over HTTPS; "
+        "`http://` or `https://` before it says otherwise (default: none)",
+    )
 
 
 def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -305,6 +314,18 @@ def _region(text: str) -> str:
     if not re.fullmatch(_REGION, text):
         raise argparse.ArgumentTypeError(f"`{text}` is no region; write for example eu-central-1")
     return text
+
+
+def _registry(text: str) -> str:
+    """`127.0.0.1:5000` -> `http://127.0.0.1:5000`: which hosts need no TLS is docker's own rule."""
+    found = re.fullmatch(_REGISTRY, text.lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is no registry; write HOST:PORT, for example 127.0.0.1:5000"
+        )
+    scheme, host = found.groups()
+    is_loopback = host.partition(":")[0] == "localhost" or host.startswith("127.")
+    return f"{scheme or ('http' if is_loopback else 'https')}://{host}"
 
 
 def _age_s(text: str) -> float:

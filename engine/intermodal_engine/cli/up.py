@@ -25,6 +25,7 @@ OPTIONS = (
     "stop_grace_s",
     "health_timeout_s",
     "file_systems",
+    "registry",
 )
 """The settings that an option of `up` stands for."""
 

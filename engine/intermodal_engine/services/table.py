@@ -2,12 +2,22 @@
 
 from collections.abc import Mapping
 
-from intermodal_engine.services import cloudwatch, iam, logs, s3, sagemaker, sagemaker_runtime, sts
+from intermodal_engine.services import (
+    cloudwatch,
+    ecr,
+    iam,
+    logs,
+    s3,
+    sagemaker,
+    sagemaker_runtime,
+    sts,
+)
 from intermodal_engine.services.call import Operation
 from intermodal_engine.wire.errors import ServiceError
 
 TABLE: dict[str, Mapping[str, Operation]] = {
     "cloudwatch": cloudwatch.OPERATIONS,
+    "ecr": ecr.OPERATIONS,
     "iam": iam.OPERATIONS,
     "logs": logs.OPERATIONS,
     "s3": s3.OPERATIONS,

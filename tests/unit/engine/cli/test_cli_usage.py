@@ -4,6 +4,7 @@ import pytest
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli import main
+from intermodal_engine.cli.main import parser
 from intermodal_engine.cli.output import print_error
 
 WRONG = [
@@ -20,6 +21,9 @@ WRONG = [
     ["up", "--spot-interruptions-per-hour=-1"],
     ["up", "--spot-capacity-wait=nan"],
     ["up", "--stop-grace=inf"],
+    ["up", "--registry=hub"],
+    ["up", "--registry=127.0.0.1:5000/name"],
+    ["up", "--registry=ftp://127.0.0.1:5000"],
 ]
 
 
@@ -31,6 +35,24 @@ def test_wrong_usage_has_exit_code_2(
         main(arguments)
     assert caught.value.code == 2
     assert "usage: intermodal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("named", "url"),
+    [
+        ("127.0.0.1:5000", "http://127.0.0.1:5000"),
+        ("localhost", "http://localhost"),
+        ("localhost:5000", "http://localhost:5000"),
+        ("registry.example.com", "https://registry.example.com"),
+        ("Registry:443/", "https://registry:443"),
+        ("http://10.0.0.5:5000", "http://10.0.0.5:5000"),
+        ("https://127.0.0.1:5000", "https://127.0.0.1:5000"),
+    ],
+)
+def test_a_registry_on_loopback_needs_no_tls_and_any_other_does(named: str, url: str) -> None:
+    assert parser().parse_args(["up", f"--registry={named}"]).registry == url
+    # So is it passed on to an engine that is started detached.
+    assert parser().parse_args(["up", f"--registry={url}"]).registry == url
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
