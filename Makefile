@@ -10,6 +10,8 @@
 #            CODE         a folder of code to put onto the image: with a Dockerfile of its own, or
 #                         with train.py or inference.py, and requirements.txt if it needs any
 #            MPI          0: a training image without Open MPI, which is smaller
+#            REPOSITORY   where `make push` pushes to: HOST:PORT/NAME[:TAG], or NAME[:TAG] for ECR
+#            IMAGE        what it pushes, instead of ours for PURPOSE (training or inference)
 # pip reads its own PIP_* variables and pip.conf: an index of CPU builds of torch goes there.
 
 PYTHON ?= python3
@@ -17,6 +19,7 @@ PYTEST_FLAGS ?=
 FUZZ_FLAGS ?=
 FRAMEWORK ?= pytorch
 DEVICE ?= cpu
+PURPOSE ?= training
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +33,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart build-train build-serve images sbom test test-unit test-images test-gpu \
+.PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu \
 	fuzz check format bench clean
 
 help: ## Say what there is to make (the default)
@@ -65,6 +68,11 @@ build-serve: $(READY) ## Build a serving image, by the same variables
 
 images: $(READY) ## List the images: which there are, which are built here, how large they are
 	@$(BIN)/python -m containers.images
+
+push: $(READY) ## Push an image to any registry or to ECR: REPOSITORY, IMAGE or what it was built by
+	@$(BIN)/python -m containers.push --purpose '$(PURPOSE)' --framework '$(FRAMEWORK)' \
+		--framework-version '$(FRAMEWORK_VERSION)' --device '$(DEVICE)' --tag '$(TAG)' \
+		--image '$(IMAGE)' '$(REPOSITORY)'
 
 sbom: $(READY) ## Write build/sbom/*.spdx.json: what is in each image that is built here
 	@$(BIN)/python -m containers.sbom build/sbom

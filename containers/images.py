@@ -60,7 +60,18 @@ def main(arguments: Sequence[str]) -> int:
 
 def listed(docker: Docker) -> list[ListedImage]:
     """The catalogue's images in its order, then those that carry our labels under other names."""
-    commands = {
+    commands = build_commands()
+    names = docker.ask(
+        "images", f"--filter=label={LABEL}.purpose", "--format={{.Repository}}:{{.Tag}}"
+    )
+    built = {name for name in (names or "").split() if "<none>" not in name}
+    catalogued = [_inspected(docker, name, command) for name, command in commands.items()]
+    return catalogued + [_inspected(docker, name, None) for name in sorted(built - commands.keys())]
+
+
+def build_commands() -> dict[str, str]:
+    """By name of each of the catalogue's images: the command that builds it."""
+    return {
         release.image(purpose, device): (
             f"make {_TARGETS[purpose]} FRAMEWORK={release.framework} DEVICE={device}"
         )
@@ -68,12 +79,6 @@ def listed(docker: Docker) -> list[ListedImage]:
         for purpose in _PURPOSES
         for device in release.devices
     }
-    names = docker.ask(
-        "images", f"--filter=label={LABEL}.purpose", "--format={{.Repository}}:{{.Tag}}"
-    )
-    built = {name for name in (names or "").split() if "<none>" not in name}
-    catalogued = [_inspected(docker, name, command) for name, command in commands.items()]
-    return catalogued + [_inspected(docker, name, None) for name in sorted(built - commands.keys())]
 
 
 def _inspected(docker: Docker, name: str, command: str | None) -> ListedImage:

@@ -121,6 +121,25 @@ def parse_image_uri(uri: str) -> ImageUri:
     return ImageUri(registry, repository, tag or None, digest or None)
 
 
+@dataclass(frozen=True, slots=True)
+class EcrRegistry:
+    """A registry of ECR, as its host name says.
+
+    Attributes:
+        account_id: twelve digits.
+        region: for example `eu-west-1`.
+    """
+
+    account_id: str
+    region: str
+
+
+def ecr_registry(image: ImageUri) -> EcrRegistry | None:
+    """The registry of ECR that an image lies in, or None where it is in another registry."""
+    host = _ECR_HOST.fullmatch(image.registry or "")
+    return EcrRegistry(host[1], host[2]) if host else None
+
+
 def framework_image(uri: str | ImageUri) -> FrameworkImage | None:
     """Recognises a framework image by its name, the vendor's or ours.
 
@@ -154,8 +173,8 @@ def _is_ours(folder: str) -> bool:
 def _is_vendors(image: ImageUri, folder: str) -> bool:
     if image.registry == _PUBLIC_VENDOR:
         return folder == _PUBLIC_VENDOR_FOLDER
-    host = _ECR_HOST.fullmatch(image.registry or "")
-    return host is not None and host[1] in _VENDOR_ACCOUNTS and not folder
+    registry = ecr_registry(image)
+    return registry is not None and registry.account_id in _VENDOR_ACCOUNTS and not folder
 
 
 def vendor_image_uri(

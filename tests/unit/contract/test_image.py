@@ -3,10 +3,12 @@
 import pytest
 
 from intermodal_contract.image import (
+    EcrRegistry,
     FrameworkImage,
     ImageUri,
     InvalidImageUriError,
     Purpose,
+    ecr_registry,
     framework_image,
     parse_image_uri,
     vendor_image_uri,
@@ -130,3 +132,24 @@ def test_a_vendor_name_is_made_for_every_region_and_recognised_again(
     uri = vendor_image_uri("pytorch", purpose, "2.2.0", "gpu", "py310", region)
     assert uri == f"{host}/pytorch-{purpose}:2.2.0-gpu-py310"
     assert framework_image(uri) == FrameworkImage("pytorch", purpose, "2.2.0", "gpu", "py310")
+
+
+@pytest.mark.parametrize(
+    ("uri", "registry"),
+    [
+        (f"{ECR}/a/b:1", EcrRegistry("763104351884", "us-east-1")),
+        (
+            "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com/a",
+            EcrRegistry("123456789012", "us-gov-west-1"),
+        ),
+        (
+            "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/a",
+            EcrRegistry("123456789012", "cn-north-1"),
+        ),
+        ("127.0.0.1:5000/a", None),
+        ("public.ecr.aws/a/b", None),
+        ("a/b:1", None),
+    ],
+)
+def test_a_registry_of_ecr_is_told_by_its_host(uri: str, registry: EcrRegistry | None) -> None:
+    assert ecr_registry(parse_image_uri(uri)) == registry
