@@ -173,6 +173,16 @@ def test_the_guides_table_is_the_catalogue() -> None:
     ]
 
 
+def test_the_table_of_images_is_the_catalogue() -> None:
+    guide = (ROOT / "docs/guides/images.md").read_text()
+    rows = [line for line in guide.splitlines() if line.startswith("| `intermodal/")]
+    assert rows == [
+        f"| `{one.image('training', device)}` | `{build.base}` | {build.python} | {build.cudnn} |"
+        for one in releases()
+        for device, build in one.builds.items()
+    ]
+
+
 def test_only_what_differs_by_device_loses_its_hashes_in_a_new_lock() -> None:
     release = replace(releases()[0], unhashed=("torch",))
     solved = (
