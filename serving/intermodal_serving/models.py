@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,16 @@ class FileKind(Enum):
     UNKNOWN = "of no format that is known here"
 
 
+_FRAMEWORKS: Mapping[FileKind, str] = {
+    FileKind.TORCHSCRIPT: "torch",
+    FileKind.EXPORTED: "torch",
+    FileKind.ONNX: "onnxruntime",
+    FileKind.MXNET: "mxnet",
+    FileKind.JOBLIB: "joblib",
+}
+"""The module that loads each kind."""
+
+
 def set_thread_count(cpus: int) -> None:
     """Let numeric libraries use the cores that this container has; a choice already made stays.
 
@@ -74,18 +84,11 @@ def load_default_model(settings: Settings) -> Any:
     path = _find_model_file(settings.model_dir)
     kind = file_kind(path)
     logger.info("loading %s, %s", path, kind.value)
-    if kind is FileKind.TORCHSCRIPT:
-        return _load_torchscript(path)
-    if kind is FileKind.EXPORTED:
-        return _load_exported(path)
-    if kind is FileKind.ONNX:
-        return load_onnx(path, settings.threads)
-    if kind is FileKind.MXNET:
-        return load_mxnet(path)
-    if kind is FileKind.JOBLIB and settings.allow_pickle:
-        return _load_joblib(path)
-    raise ModelLoadError(f"{path.name} is {kind.value}, which is not loaded by itself",
-                         hint=_what_to_add(path, kind))  # fmt: skip
+    model = _load(path, kind, settings)
+    framework = sys.modules[_FRAMEWORKS[kind]]
+    # An image may hold another version than the one that its user asked for.
+    logger.info("loaded %s with %s %s", path.name, framework.__name__, framework.__version__)
+    return model
 
 
 def file_kind(path: Path) -> FileKind:
@@ -228,6 +231,21 @@ def _what_to_add(path: Path, kind: FileKind) -> str:
         "define model_fn(model_dir) in code/inference.py that builds the network and loads "
         f"{path.name} into it, or save the model with `torch.jit.script(model).save(...)`"
     )
+
+
+def _load(path: Path, kind: FileKind, settings: Settings) -> Any:
+    if kind is FileKind.TORCHSCRIPT:
+        return _load_torchscript(path)
+    if kind is FileKind.EXPORTED:
+        return _load_exported(path)
+    if kind is FileKind.ONNX:
+        return load_onnx(path, settings.threads)
+    if kind is FileKind.MXNET:
+        return load_mxnet(path)
+    if kind is FileKind.JOBLIB and settings.allow_pickle:
+        return _load_joblib(path)
+    raise ModelLoadError(f"{path.name} is {kind.value}, which is not loaded by itself",
+                         hint=_what_to_add(path, kind))  # fmt: skip
 
 
 def _load_torchscript(path: Path) -> Any:

@@ -6,7 +6,6 @@ by the first job, as for a person who has just installed the engine.
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +15,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from intermodal_contract.catalogue import nearest
-from intermodal_engine.drivers.environment_sources import (
-    pip_options,
-    uv_options,
-    uv_program,
-    uv_variables,
-)
-from tests.helpers.engine import RunningEngine, scrubbed_environment
+from tests.helpers.engine import RunningEngine
 from tests.helpers.script_mode import (
     BUCKET,
     PATIENCE,
@@ -120,29 +113,7 @@ class Trained:
 
 
 @pytest.fixture(scope="module")
-def reachable() -> None:
-    """MXNet's wheel can be had here: a fault of ours afterwards is a failure, not a skip."""
-    environment = scrubbed_environment()
-    told = pip_options(environment)
-    done = subprocess.run(
-        [
-            *(str(uv_program()), "pip", "install", "--dry-run", "--no-deps", "--target", "nowhere"),
-            *("--constraint", str(RELEASE.lock_file), *uv_options(environment, told)),
-            RELEASE.requirements[0],
-        ],
-        env=uv_variables(environment, told),
-        cwd="/",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        pytest.skip(f"MXNet IS NOT TESTED: its wheel cannot be had here; uv said: {done.stdout}")
-
-
-@pytest.fixture(scope="module")
-def trained(reachable: None, clients: dict[str, Any]) -> Trained:
+def trained(mxnet_can_be_had: None, clients: dict[str, Any]) -> Trained:
     sagemaker, s3 = clients["sagemaker"], clients["s3"]
     digits = load_digits()
     rows = zip(digits.target.tolist(), digits.data.tolist(), strict=True)

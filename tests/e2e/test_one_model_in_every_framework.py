@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import onnx
 import pytest
 
+from intermodal_contract.catalogue import releases
 from intermodal_engine.drivers.base import StartFailedError
 from intermodal_engine.drivers.environment import Environments
 from intermodal_serving import decoding, encoding
@@ -25,7 +27,7 @@ from tests.helpers.serving_process import Serving, serving, write_code
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-IMAGE = "intermodal/mxnet-inference:1.9.1-cpu-py311"
+[MXNET_RELEASE] = [one for one in releases() if one.framework == "mxnet"]
 SIZES = (4, 8, 3)
 
 PLAIN = """
@@ -121,7 +123,7 @@ def torch_files(layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> dic
 def mxnet_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where `python` and `serve` of MXNet's environment lie."""
     with closing(Environments(tmp_path_factory.mktemp("environments"))) as environments:
-        environment = environments.resolve(IMAGE)
+        environment = environments.resolve(MXNET_RELEASE.image("inference", "cpu"))
         try:
             environment.make(print)  # type: ignore[misc]  # MXNet is never in the tests' own
         except StartFailedError as error:
@@ -156,6 +158,7 @@ def test_pytorch(
     with serving(tmp_path) as server:
         assert_answers(server, rows, expected)
         assert server.terminate() == 0
+    assert f"loaded {torch_files[kind].name} with torch {version('torch')}\n" in server.log
 
 
 def test_onnx(tmp_path: Path, layers: Layers, rows: Any, expected: Any) -> None:
@@ -183,6 +186,7 @@ def test_onnx(tmp_path: Path, layers: Layers, rows: Any, expected: Any) -> None:
     with serving(tmp_path) as server:
         assert_answers(server, rows, expected)
         assert server.terminate() == 0
+    assert f"loaded model.onnx with onnxruntime {version('onnxruntime')}\n" in server.log
 
 
 def test_plain_python(tmp_path: Path, layers: Layers, rows: Any, expected: Any) -> None:
@@ -234,3 +238,4 @@ def test_mxnet_in_its_own_environment(
         assert server.terminate() == 0
     assert "Traceback" not in server.log
     assert "Warning" not in server.log
+    assert f"loaded network-symbol.json with mxnet {MXNET_RELEASE.version}\n" in server.log

@@ -1,36 +1,18 @@
 """The quickstart, as `make quickstart` runs it: what it tells is checked against what is there."""
 
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.helpers.engine import RunningEngine
+from tests.helpers.examples import run_example, told
 
 pytestmark = pytest.mark.e2e
-EXAMPLE = Path(__file__).parents[2] / "examples/quickstart.py"
 
 
 @pytest.fixture(scope="module")
 def output(engine: RunningEngine) -> str:
-    done = subprocess.run(
-        [sys.executable, EXAMPLE],
-        env=engine.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def told(output: str, name: str) -> str:
-    found = re.search(rf"^{re.escape(name)}  +(.*)$", output, re.MULTILINE)
-    assert found is not None, output
-    return found.group(1)
+    return run_example("quickstart.py", engine.environment)
 
 
 def test_it_reaches_the_accuracy_that_it_promises(output: str) -> None:
