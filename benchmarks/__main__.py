@@ -14,6 +14,7 @@ AREAS = (
     "imports",
     "install",
     "engine",
+    "environments",
     "jobs",
     "endpoints",
     "channels",
