@@ -187,11 +187,17 @@ class EstimatorBase(TrainingArguments):
         )
 
     def model_arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What every model made from this estimator starts from; what was given wins."""
+        """What every model made from this estimator starts from; what was given wins.
+
+        Args:
+            given: of the model's class; `vpc_config_override` stands for its `vpc_config`.
+        """
+        given = dict(given)
+        own_vpc = vpc_config(self.subnets, self.security_group_ids)
         return {
             "model_data": self.model_data,
             "role": self.role,
-            "vpc_config": vpc_config(self.subnets, self.security_group_ids),
+            "vpc_config": given.pop("vpc_config_override", own_vpc),
             "sagemaker_session": self.sagemaker_session,
             "enable_network_isolation": self.enable_network_isolation,
             "model_kms_key": self.output_kms_key,

@@ -34,7 +34,7 @@ def retrieve(
         known = ", ".join(vendor_pythons())
         raise ValueError(f"no images are known for framework {framework!r}; known are {known}")
     if version is None:
-        raise ValueError(f"`version` is missing: which {framework}? As in '2.2.0'")
+        raise ValueError(f"`framework_version` is missing: which {framework}?{_example(framework)}")
     if image_scope not in ("training", "inference"):
         raise ValueError(f"`image_scope` is {image_scope!r}; give 'training' or 'inference'")
     device = device_of(instance_type)
@@ -101,3 +101,10 @@ def device_of(instance_type: str | None) -> "Device":
             f"`{kind.name}` has Neuron chips, whose images have other names; give `image_uri`"
         )
     return "gpu" if kind.gpus else "cpu"
+
+
+def _example(framework: str) -> str:
+    from intermodal_contract.catalogue import releases
+
+    ours = [one.version for one in releases() if one.framework == framework]
+    return f" As in {ours[-1]!r}" if ours else ""

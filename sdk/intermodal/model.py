@@ -302,8 +302,11 @@ class Model:
 
     def _check(self, instance_type: str | None) -> None:
         findings = Findings({})
-        if not self.serving_image_uri(instance_type):
-            findings.add("image_uri", "is missing: which serving image?")
+        try:
+            if not self.serving_image_uri(instance_type):
+                findings.add("image_uri", "is missing: which serving image?")
+        except ValueError as error:
+            findings.problems.append(str(error))
         if not self.role:
             findings.add("role", "is missing; give a role's name or ARN, or get_execution_role()")
         if self.name is not None:

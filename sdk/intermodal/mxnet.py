@@ -7,6 +7,8 @@ from intermodal.framework import Framework, VersionedModel
 from intermodal.predictor import Predictor
 from intermodal.serializers import JSONSerializer
 
+_MPI_OPTIONS = "sagemaker_mpi_custom_mpi_options"
+
 
 class MXNetPredictor(Predictor):
     """Sends and takes JSON unless told otherwise; see `Predictor`."""
@@ -44,3 +46,10 @@ class MXNet(Framework):
     framework: ClassVar[str] = "mxnet"
     metrics_since: ClassVar[tuple[int, ...]] = (1, 6)
     model_class: ClassVar[type[VersionedModel]] = MXNetModel
+
+    def launch_hyperparameters(self) -> dict[str, Any]:
+        """As all frameworks have it, without options for MPI that nobody gave."""
+        launch = super().launch_hyperparameters()
+        if not launch.get(_MPI_OPTIONS):
+            launch.pop(_MPI_OPTIONS, None)
+        return launch

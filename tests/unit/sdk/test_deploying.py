@@ -8,13 +8,14 @@ import pytest
 
 from intermodal import Session
 from intermodal.deserializers import JSONDeserializer
-from intermodal.errors import EndpointFailedError
+from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.estimator import Estimator
 from intermodal.model import Model
-from intermodal.mxnet import MXNetModel
+from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.predictor import Predictor
 from intermodal.pytorch import PyTorch, PyTorchModel
 from intermodal.serializers import JSONSerializer
+from intermodal_contract.catalogue import releases
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
 
 MODEL = ("mybucket", "model.tar.gz")
@@ -131,6 +132,40 @@ def test_a_framework_model_tells_the_serving_program_its_workers(
     image = aws.params("CreateModel")["PrimaryContainer"]["Image"]
     assert image.endswith("/mxnet-inference:1.9.0-gpu-py38")
     assert environment(aws)["SAGEMAKER_MODEL_SERVER_WORKERS"] == "3"
+
+
+def test_a_framework_model_without_a_version_says_so_with_what_else_is_wrong(
+    session: Session,
+) -> None:
+    with pytest.raises(InvalidArgumentsError) as raised:
+        MXNetModel(MODEL_DATA, entry_point="inference.py", sagemaker_session=session).create()
+
+    problems = raised.value.problems
+    newest = [one.version for one in releases() if one.framework == "mxnet"][-1]
+    assert f"`framework_version` is missing: which mxnet? As in {newest!r}" in problems
+    assert [one for one in problems if one.startswith("`role`")]
+    assert [one for one in problems if one.startswith("`entry_point`")]
+
+
+@pytest.mark.parametrize("other", [None, {"Subnets": ["s2"], "SecurityGroupIds": ["g2"]}])
+def test_a_model_may_have_another_vpc_than_its_training(
+    other: dict[str, list[str]] | None, aws: FakeAws, session: Session, script: Path
+) -> None:
+    estimator = MXNet(
+        str(script),
+        role=ROLE_ARN,
+        instance_count=1,
+        instance_type="ml.m5.large",
+        framework_version="1.4.1",
+        subnets=["s1"],
+        security_group_ids=["g1"],
+        sagemaker_session=session,
+    )
+    estimator.fit(logs=False)
+
+    estimator.deploy(1, "ml.m5.large", vpc_config_override=other)
+
+    assert aws.params("CreateModel").get("VpcConfig") == other
 
 
 def test_an_endpoint_that_fails_raises_with_its_reason(aws: FakeAws, session: Session) -> None:

@@ -12,10 +12,10 @@ from intermodal import Session
 from intermodal.estimator import Estimator
 from intermodal.inputs import ShuffleConfig, TrainingInput
 from intermodal.model import Model
-from intermodal.mxnet import MXNet
+from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.pytorch import PyTorch
 from intermodal.serverless import ServerlessInferenceConfig
-from tests.helpers.fake_aws import ROLE_ARN, FakeAws
+from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
 
 CASES = Path(__file__).parent / "parity"
 OWN_IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/my-train:1.0"
@@ -63,6 +63,31 @@ def deck_v1_names(session: Session, project: Path) -> None:
             sagemaker_session=session,
         )
     estimator.fit("s3://mybucket/data/train")
+
+
+def mxnet_mpi(session: Session, project: Path) -> None:
+    estimator = MXNet(
+        "train.py",
+        role=ROLE_ARN,
+        instance_count=2,
+        instance_type="ml.p3.2xlarge",
+        framework_version="1.9.0",
+        distribution={"mpi": {"enabled": True}},
+        sagemaker_session=session,
+    )
+    estimator.fit("s3://mybucket/d", logs=False)
+
+
+def mxnet_model(session: Session, project: Path) -> None:
+    model = MXNetModel(
+        model_data="s3://mybucket/model/model.tar.gz",
+        role=ROLE_ARN,
+        entry_point="inference.py",
+        framework_version="1.4.1",
+        name="mymodel",
+        sagemaker_session=session,
+    )
+    model.deploy(1, "ml.m5.xlarge", endpoint_name="ee")
 
 
 def generic_min(session: Session, project: Path) -> None:
@@ -138,6 +163,8 @@ def upload_data(session: Session, project: Path) -> None:
 PROGRAMS: list[Callable[[Session, Path], None]] = [
     deck,
     deck_v1_names,
+    mxnet_mpi,
+    mxnet_model,
     generic_min,
     pytorch_torchrun,
     model_serverless,
@@ -152,6 +179,7 @@ def test_what_creates_something_is_what_the_vendor_sends(
 ) -> None:
     recorded = json.loads((CASES / f"{program.__name__}.json").read_text())
     aws = FakeAws()
+    aws.objects["mybucket", "model/model.tar.gz"] = tar_gz({"model.params": b"m"})
 
     program(Session(aws.boto_session()), project)
 

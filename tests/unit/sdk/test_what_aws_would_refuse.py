@@ -104,7 +104,7 @@ def test_an_unknown_instance_type_is_told_once(session: Session, script: Path) -
         ({"instance_type": "m5.large"}, "SageMaker's name is `ml.m5.large`"),
         ({"instance_count": True}, "`instance_count`: True is a bool; give a whole number"),
         ({"instance_type": "ml.trn1.2xlarge"}, "Neuron chips"),
-        ({"framework_version": None}, "`version` is missing"),
+        ({"framework_version": None}, "`framework_version` is missing: which pytorch? As in"),
         ({"framework_version": "two"}, "'two' is no version"),
         ({"source_dir": "nowhere"}, "`source_dir`: there is no folder `nowhere`"),
         ({"dependencies": ["nowhere"]}, "`dependencies`: there is no `nowhere`"),
