@@ -172,7 +172,9 @@ def test_orphans_are_reaped_while_the_program_runs(stage: ProcessStage) -> None:
 
 
 def test_signals_that_python_ignores_are_not_ignored_in_the_program(stage: ProcessStage) -> None:
-    spec = replace(stage.spec(1, Behaviour()), command=("sh", "-c", "grep ^Sig /proc/self/status"))
+    spec = replace(
+        stage.spec(1, Behaviour()), entrypoint=("sh", "-c", "grep ^Sig /proc/self/status")
+    )
     stage.run(spec)
     masks = dict(line.split(":\t") for line in text_of(spec.log).splitlines())
     assert int(masks["SigIgn"], 16) & STANDARD_SIGNALS == 0
@@ -307,7 +309,7 @@ def test_two_instances_serve_on_the_same_container_port(stage: ProcessStage) -> 
     instances = []
     for number in (1, 2):
         spec = with_environment(stage.python(number, ""), {"NAME": f"instance {number}"})
-        spec = replace(spec, command=("serve",), ports=(8080,))
+        spec = replace(spec, entrypoint=(), command=("serve",), ports=(8080,))
         instances.append(stage.driver.start(stage.driver.plan(spec), stage.ends))
         stage.wait_until_ready(spec)
     for number, instance in enumerate(instances, 1):
@@ -321,7 +323,7 @@ def test_two_instances_serve_on_the_same_container_port(stage: ProcessStage) -> 
 def test_a_program_that_is_not_there_fails_the_start_and_leaves_nothing(
     stage: ProcessStage,
 ) -> None:
-    spec = replace(stage.python(1, ""), command=("no-such-program",))
+    spec = replace(stage.python(1, ""), entrypoint=("no-such-program",))
     with pytest.raises(CannotExecuteError, match="cannot execute `no-such-program`: No such file"):
         stage.driver.start(stage.driver.plan(spec), stage.ends)
     assert processes_of(spec) == []
@@ -373,7 +375,7 @@ def test_a_host_without_opt_ml_keeps_lacking_it(stage: ProcessStage) -> None:
 def test_without_namespaces_a_program_that_insists_on_opt_ml_is_refused(
     stage: ProcessStage,
 ) -> None:
-    spec = replace(stage.python(1, ""), command=("bash", "/opt/ml/input/data/code/run.sh"))
+    spec = replace(stage.python(1, ""), entrypoint=("bash", "/opt/ml/input/data/code/run.sh"))
     with pytest.raises(PlanRefusedError, match=r"insists on /opt/ml(.|\n)*--driver docker"):
         stage.driver.plan(spec)
 
@@ -562,7 +564,7 @@ def test_standard_input_is_at_its_end(stage: ProcessStage) -> None:
 
 
 def test_the_program_inherits_no_descriptor_but_the_standard_ones(stage: ProcessStage) -> None:
-    spec = replace(stage.spec(1, Behaviour()), command=("ls", "/proc/self/fd"))
+    spec = replace(stage.spec(1, Behaviour()), entrypoint=("ls", "/proc/self/fd"))
     stage.run(spec)
     # The last one is that of `ls` reading the folder.
     assert text_of(spec.log).split() == ["0", "1", "2", "3"]

@@ -18,6 +18,7 @@ from intermodal_engine.drivers.fake import FakeDriver, Outcome
 from intermodal_engine.drivers.isolation import Isolation
 from intermodal_engine.drivers.process import ProcessDriver
 from intermodal_engine.drivers.rehearsal import allows
+from intermodal_engine.drivers.requirements import OUR_COMMANDS
 from intermodal_engine.drivers.sweep import end_marked_processes
 
 PATIENCE_S = 20.0
@@ -89,8 +90,9 @@ class Stage(Protocol):
     def close(self) -> None: ...
 
 
-def make_spec(root: Path, number: int, command: tuple[str, ...]) -> InstanceSpec:
+def make_spec(root: Path, number: int, argv: tuple[str, ...]) -> InstanceSpec:
     """A spec with folders of its own."""
+    is_ours = argv in OUR_COMMANDS
     folder = root / f"instance-{number}"
     folder.mkdir()
     return InstanceSpec(
@@ -101,7 +103,8 @@ def make_spec(root: Path, number: int, command: tuple[str, ...]) -> InstanceSpec
         folder=folder,
         ml=folder / "ml",
         image="intermodal/python:3",
-        command=command,
+        command=argv if is_ours else (),
+        entrypoint=() if is_ours else argv,
         environment={},
         log=root / "logs" / f"{number}.log",
     )

@@ -45,14 +45,19 @@ class InstanceSpec:
             (plan, exit record, layers). Made by the caller, empty at first start.
         ml: the host's folder that becomes `/opt/ml`.
         image: image name as in the request.
-        command: argument vector in the container: `("train",)`, `("serve",)`, or an entry point.
+        command: arguments to the image's entry point, `("train",)` or `("serve",)` as a rule: an
+            image without one runs them as a program.
         environment: the job's whole environment besides what the driver adds (PATH, HOME, and,
             where `/opt/ml` had to be re-rooted, the variables that say so). Nothing of the
             engine's own environment is inherited.
         mounts: further folders, below `/opt/ml` as a rule.
+        entrypoint: argument vector that replaces the image's entry point; empty: the image's own.
         log: file that gets the output, a line `<epoch ms> <text>` per line written (appended).
         ports: container ports that the engine must reach, for example `(8080,)`.
         gpus: indices of the host's GPUs that this instance may use.
+        memory_bytes: main memory that it may use; None: the machine's. A process tree is not held
+            to it, nor to `cpus`.
+        cpus: how many cores' time it may use; None: all.
         stop_grace_s: seconds between SIGTERM and SIGKILL when it is stopped.
         max_runtime_s: seconds after which the supervisor itself stops it; None for no limit.
         outbound: whether the instance may reach anything beyond its own network.
@@ -69,12 +74,20 @@ class InstanceSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
+    entrypoint: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     ports: tuple[int, ...] = ()
     gpus: tuple[int, ...] = ()
+    memory_bytes: int | None = None
+    cpus: float | None = None
     stop_grace_s: float = 120.0
     max_runtime_s: float | None = None
     outbound: bool = True
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What runs, as far as the request says: after the image's entry point, if that counts."""
+        return (*self.entrypoint, *self.command)
 
 
 class InstanceState(StrEnum):

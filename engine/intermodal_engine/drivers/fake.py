@@ -136,7 +136,7 @@ class FakeDriver:
         if outcome.refusal is not None:
             raise PlanRefusedError(outcome.refusal)
         notes = ("nothing really runs",)
-        return Plan(spec, spec.command, dict(spec.environment), notes, is_prepared)
+        return Plan(spec, spec.argv, dict(spec.environment), notes, is_prepared)
 
     def prepare(self, plan: Plan) -> None:
         """Takes the scripted time, once an image. See `Driver.prepare`."""

@@ -103,7 +103,7 @@ class ProcessDriver:
         if self.isolation is Isolation.NONE:
             variables |= {env.BASE_DIR: str(spec.ml), env.STUDIO_LOCAL_MODE: "true"}
         notes = (*stand_in.notes, *notes)
-        return Plan(spec, spec.command, variables, notes, is_prepared=stand_in.is_ready())
+        return Plan(spec, spec.argv, variables, notes, is_prepared=stand_in.is_ready())
 
     def prepare(self, plan: Plan) -> None:
         """Makes the environment that stands in for the image. See `Driver.prepare`."""
@@ -298,7 +298,7 @@ class ProcessDriver:
 
 def _not_executed(spec: InstanceSpec, cause: str) -> str:
     path = spec.environment.get("PATH")
-    if path is None or "/" in spec.command[0]:
+    if path is None or "/" in spec.argv[0]:
         return (
             f"{cause}\nhint: name, by its whole path, a program of the image or of a channel that "
             "may be executed; a shell script needs `/bin/sh` before it"

@@ -54,7 +54,7 @@ def rehearse(level: Isolation, scratch: Path) -> str:
     is_mapped = level is Isolation.USER_NAMESPACES
     supervisor = SupervisorPlan(
         boot_id=processes.boot_id(),
-        argv=list(spec.command),
+        argv=list(spec.argv),
         environment={},
         directory=str(records.home),
         log=str(spec.log),

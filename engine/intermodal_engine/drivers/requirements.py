@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 from intermodal_engine.drivers.isolation import ML, Isolation
 
-OUR_PROGRAMS = frozenset({"train", "serve"})
-"""Programs that honour SAGEMAKER_BASE_DIR, SAGEMAKER_BIND_TO_HOST and SAGEMAKER_BIND_TO_PORT."""
+OUR_COMMANDS = frozenset({("train",), ("serve",)})
+"""Our programs, which honour SAGEMAKER_BASE_DIR and SAGEMAKER_BIND_TO_HOST and …_TO_PORT."""
 _ADVICE = "hint: run it as a container with `--driver docker`"
 
 
@@ -34,14 +34,21 @@ def check(
     Raises:
         PlanRefusedError: this machine cannot give what the spec needs.
     """
-    is_ours = spec.command[0] in OUR_PROGRAMS
+    is_ours = spec.argv[:1] in OUR_COMMANDS
+    if not spec.entrypoint and not is_ours:
+        raise PlanRefusedError(
+            "`ContainerEntrypoint` is missing, and the process driver cannot tell the entry point "
+            f"of the image `{spec.image}`\n"
+            'hint: name it, for example `["python3", "/opt/ml/processing/input/code/run.py"]`, or '
+            "run it as a container with `--driver docker`"
+        )
     if isolation is not Isolation.NONE:
         _check_mounts(spec, needed)
     if has_network:
         return ()
     if spec.ports and not is_ours:
         raise PlanRefusedError(
-            f"`{spec.command[0]}` listens on port {spec.ports[0]}, and this machine can give an "
+            f"`{spec.argv[0]}` listens on port {spec.ports[0]}, and this machine can give an "
             f"instance no network of its own, so two of them would collide\n{_ADVICE}"
         )
     if not spec.outbound and (isolation is Isolation.NONE or not is_alone(spec)):
@@ -86,9 +93,9 @@ def _check_without_mounts(spec: InstanceSpec, *, is_ours: bool) -> tuple[str, ..
             "several hosts need host names, and this machine allows no namespaces to give them "
             f"any\n{_ADVICE}"
         )
-    if not is_ours and any(str(ML) in word for word in spec.command):
+    if not is_ours and any(str(ML) in word for word in spec.argv):
         raise PlanRefusedError(
-            f"`{spec.command[0]}` insists on {ML}, and this machine allows no namespaces to put "
+            f"`{spec.argv[0]}` insists on {ML}, and this machine allows no namespaces to put "
             f"anything there\n{_ADVICE}"
         )
     return (f"no namespaces here: what would be in {ML} is in {spec.ml}, and inputs are copied",)

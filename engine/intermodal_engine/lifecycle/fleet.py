@@ -17,6 +17,7 @@ from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
+from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.router.router import Backend, Health, Router
 from intermodal_engine.settings import Settings
@@ -195,6 +196,7 @@ class Fleet:
         (folder / "ml" / "model").mkdir(parents=True, exist_ok=True)
         owner = f"{KIND}/{record.name}"
         network = f"{owner}/{member.member_id}"
+        limits = limits_of(variant["instance_type"])
         is_isolated = variant.get("network_isolation", False)
         access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
         return InstanceSpec(
@@ -214,6 +216,8 @@ class Fleet:
             log=self._log_file(record, member),
             mounts=mounts,
             ports=(PORT,),
+            memory_bytes=limits.memory_bytes,
+            cpus=limits.cpus,
             stop_grace_s=self._settings.serving_stop_grace_s,
             outbound=not is_isolated,
         )

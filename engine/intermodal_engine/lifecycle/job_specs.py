@@ -11,6 +11,7 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.drivers.base import InstanceSpec, Mount
 from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
+from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
@@ -40,8 +41,15 @@ class JobRequest(Protocol):
         """The container image."""
 
     @property
+    def entry_point(self) -> tuple[str, ...]:
+        """The argument vector that replaces the image's entry point; empty: the image's own."""
+
+    @property
     def command(self) -> tuple[str, ...]:
-        """The argument vector."""
+        """Arguments to the entry point."""
+
+    def instance_type(self, host: str) -> str:
+        """The type of one instance, as the request names it."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -121,6 +129,7 @@ class JobSpecs:
             environment: variables that win over the request's.
         """
         name = request.record.name
+        limits = limits_of(request.instance_type(host))
         network = f"{self._kind}/{name}"
         # An isolated job cannot reach the engine.
         access = {} if request.is_isolated else self._access(network, request.role_arn, network)
@@ -133,10 +142,13 @@ class JobSpecs:
             ml=self.ml(request, host),
             image=request.image,
             command=request.command,
+            entrypoint=request.entry_point,
             environment={**request.environment, **access, **(environment or {})},
             log=self.log_file(request, attempt, host),
             mounts=mounts,
             gpus=tuple(attempt.gpus.get(host, ())),
+            memory_bytes=limits.memory_bytes,
+            cpus=limits.cpus,
             stop_grace_s=self._settings.stop_grace_s,
             max_runtime_s=max_runtime_s,
             outbound=not request.is_isolated,

@@ -13,7 +13,7 @@ from intermodal_contract.processing_files import (
     write_processing_input,
 )
 from intermodal_engine import folders
-from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode, PlanRefusedError
+from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.instances import Note
@@ -57,19 +57,6 @@ class ProcessingInstances:
         self._keeper = keeper
         self._objects = objects
         self._note = note
-
-    def check_command(self, request: ProcessingRequest) -> None:
-        """Makes sure that there is something to run.
-
-        Raises:
-            PlanRefusedError: nobody can tell what.
-        """
-        if not request.entry_point:
-            raise PlanRefusedError(
-                "`AppSpecification.ContainerEntrypoint` is missing, and no driver here can tell "
-                f"the entry point of the image `{request.image}`\n"
-                'hint: name it, for example `["python3", "/opt/ml/processing/input/code/run.py"]`'
-            )
 
     def check(self, request: ProcessingRequest) -> None:
         """Makes sure that the inputs are there, and the buckets of the outputs.

@@ -141,7 +141,6 @@ class ProcessingJobLifecycle:
             self._close(request, ProcessingJobStatus.STOPPED)
             return None
         attempt = Attempt(0, self._clock.now())
-        self._instances.check_command(request)
         self._jobs.check(request, attempt)
         self._instances.check(request)
         if not self._jobs.take_place(request, attempt):

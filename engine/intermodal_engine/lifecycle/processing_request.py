@@ -93,6 +93,11 @@ class ProcessingRequest:
             return 0
         return gpus * len(self.hosts)
 
+    def instance_type(self, host: str) -> str:  # noqa: ARG002 (all are of one type)
+        """The type of one instance."""
+        kind: str = self._cluster["InstanceType"]
+        return kind
+
     def resources(self, host: str) -> ResourceConfig:
         """The view of one host: what its `resourceconfig.json` says."""
         return ResourceConfig(
@@ -136,8 +141,8 @@ class ProcessingRequest:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The argument vector: entry point and arguments."""
-        return (*self.entry_point, *self._application.get("ContainerArguments", ()))
+        """Arguments to the entry point."""
+        return tuple(self._application.get("ContainerArguments", ()))
 
     @property
     def environment(self) -> Mapping[str, str]:

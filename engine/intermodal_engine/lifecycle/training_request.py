@@ -58,6 +58,10 @@ class TrainingRequest:
         """The group that a host belongs to."""
         return next(group for group in self.groups if host in group.hosts)
 
+    def instance_type(self, host: str) -> str:
+        """The type of one instance."""
+        return self.group_of(host).instance_type
+
     def resources(self, host: str) -> ResourceConfig:
         """The view of one host: what its `resourceconfig.json` says."""
         mine = self.group_of(host)
@@ -97,11 +101,15 @@ class TrainingRequest:
         return image
 
     @property
+    def entry_point(self) -> tuple[str, ...]:
+        """The request's own entry point; empty where the image's is meant."""
+        return tuple(self.record.request["AlgorithmSpecification"].get("ContainerEntrypoint", ()))
+
+    @property
     def command(self) -> tuple[str, ...]:
-        """The argument vector: `train`, unless the request has an entry point of its own."""
-        algorithm = self.record.request["AlgorithmSpecification"]
-        entry = algorithm.get("ContainerEntrypoint") or ["train"]
-        return (*entry, *algorithm.get("ContainerArguments", []))
+        """Arguments to the entry point; the image's own gets `train` first."""
+        arguments = self.record.request["AlgorithmSpecification"].get("ContainerArguments", ())
+        return tuple(arguments) if self.entry_point else ("train", *arguments)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -43,6 +43,15 @@ def test_a_foreign_server_runs_with_a_network_of_its_own(foreign: InstanceSpec) 
     assert check(spec, Isolation.NAMESPACES, has_network=True) == ()
 
 
+@pytest.mark.parametrize("command", [(), ("--ratio", "1")])
+def test_the_entry_point_of_an_image_is_not_known_here(
+    train: InstanceSpec, command: tuple[str, ...]
+) -> None:
+    spec = replace(train, command=command)
+    with pytest.raises(PlanRefusedError, match=r"`ContainerEntrypoint` is missing(.|\n)*docker"):
+        check(spec, Isolation.NAMESPACES, has_network=True)
+
+
 def test_a_single_host_without_ports_can_be_cut_off_by_namespaces_alone(
     train: InstanceSpec,
 ) -> None:
@@ -55,7 +64,7 @@ def test_a_single_host_without_ports_can_be_cut_off_by_namespaces_alone(
     [
         (Isolation.NONE, {}),
         (Isolation.NAMESPACES, {"hosts": ("algo-1", "algo-2")}),
-        (Isolation.USER_NAMESPACES, {"ports": (8080,), "command": ("serve",)}),
+        (Isolation.USER_NAMESPACES, {"ports": (8080,)}),
     ],
 )
 def test_network_isolation_is_never_pretended(

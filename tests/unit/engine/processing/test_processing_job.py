@@ -54,7 +54,8 @@ def test_the_container_is_run_with_its_entry_point_arguments_and_variables(world
     )
     world.settle()
     (spec,) = world.driver.started
-    assert spec.command == ("python3", "-u", "/run.py", "--ratio", "0.2")
+    assert spec.entrypoint == ("python3", "-u", "/run.py")
+    assert spec.command == ("--ratio", "0.2")
     assert spec.environment["MY"] == "own"
     assert spec.environment["ROLE"] == ROLE
     assert spec.max_runtime_s == 60
@@ -306,11 +307,11 @@ def test_when_one_of_two_instances_fails_the_other_is_stopped_and_not_blamed(wor
     assert "`algo-2` ended with exit code 2" in job["FailureReason"]
 
 
-def test_without_an_entry_point_the_job_fails_and_says_what_is_missing(world: World) -> None:
-    create(world, AppSpecification={"ImageUri": "img:1"})
+def test_without_an_entry_point_the_images_own_gets_the_arguments(world: World) -> None:
+    create(world, AppSpecification={"ImageUri": "img:1", "ContainerArguments": ["--ratio", "1"]})
     world.settle()
-    assert "`AppSpecification.ContainerEntrypoint` is missing" in describe(world)["FailureReason"]
-    assert world.driver.started == []
+    (spec,) = world.driver.started
+    assert (spec.entrypoint, spec.command) == ((), ("--ratio", "1"))
 
 
 @pytest.mark.parametrize(
