@@ -1,4 +1,8 @@
-"""What all tests share: their names."""
+"""What all tests share: their names, and assertions that explain themselves."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.helpers.driver_conformance")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

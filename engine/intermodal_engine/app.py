@@ -20,8 +20,9 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine import identity
 from intermodal_engine.clock import Clock, SystemClock
 from intermodal_engine.drivers.base import Driver
-from intermodal_engine.drivers.choose import DriverUnavailableError, make_driver
+from intermodal_engine.drivers.choose import make_driver
 from intermodal_engine.drivers.environment import Environments
+from intermodal_engine.drivers.unavailable import DriverUnavailableError
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import PortBusyError, Server, listen
@@ -91,6 +92,8 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         IntermodalError: it cannot start; the message says why and what to do.
     """
     prepare(settings)
+    # What instances are to read, users of their own images must be able to; the home is closed.
+    os.umask(0o022)
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(locked(settings.home))
         listener = stack.enter_context(_listen(settings))
@@ -114,6 +117,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             message, _, hint = str(error).partition("\nhint: ")
             raise IntermodalError(message, hint=hint or None) from error
         stack.callback(parts.close)
+        listeners = [listener, *_listen_for_instances(stack, driver, state.port)]
         stack.callback(environments.close)  # first: a worker may be waiting for one
         health = {"version": state.version, "home": state.home}
         gateway = Gateway(keys, find_operation, parts.backends, origins, health)
@@ -131,7 +135,7 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
         async def serve() -> None:
             server = Server(gateway, ready)
             guard = asyncio.create_task(_until_lost(lock, server))
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=listeners)
             guard.cancel()
             parts.backends.router.close()
 
@@ -340,6 +344,20 @@ def _listen_on(settings: Settings, port: int) -> socket.socket:
             if home_served_at(port) != str(settings.home) or time.monotonic() > give_up_at:
                 raise
         time.sleep(0.1)
+
+
+def _listen_for_instances(
+    stack: contextlib.ExitStack, driver: Driver, port: int
+) -> list[socket.socket]:
+    """Opens the engine's port where its driver's instances reach it.
+
+    Raises:
+        PortBusyError: another program listens there.
+    """
+    return [
+        stack.enter_context(listen(port, address, may_be_absent=True))
+        for address in driver.engine_addresses
+    ]
 
 
 def _state(settings: Settings, port: int) -> EngineState:

@@ -156,5 +156,6 @@ def _living_supervisors(folders: Iterable[Path]) -> Iterator[int]:
     for folder in folders:
         # An instance that has ended may take its folder along at any moment.
         with suppress(FileNotFoundError):
-            if InstanceFolder(folder).is_alive():
-                yield int(json.loads((folder / "supervisor.json").read_bytes())["pid"])
+            pid = InstanceFolder(folder).living_supervisor()
+            if pid is not None:
+                yield pid

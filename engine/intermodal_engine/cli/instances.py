@@ -4,7 +4,6 @@ No engine is asked, so this works beside a running one and after a crash.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.clock import SystemClock
@@ -58,7 +57,7 @@ def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
     return [
         RunningInstance(training_instances.KIND, record.name, host, pid)
         for host in hosts
-        if (pid := _supervisor(folder / host)) is not None
+        if (pid := InstanceFolder(folder / host).living_supervisor()) is not None
     ]
 
 
@@ -67,11 +66,5 @@ def _of_endpoint(settings: Settings, record: Record) -> list[RunningInstance]:
     return [
         RunningInstance(fleet.KIND, record.name, member.member_id, pid, member.variant, member.zone)
         for member in fleet.members_of(record.state)
-        if (pid := _supervisor(folder / member.member_id)) is not None
+        if (pid := InstanceFolder(folder / member.member_id).living_supervisor()) is not None
     ]
-
-
-def _supervisor(path: Path) -> int | None:
-    folder = InstanceFolder(path)
-    identity = folder.wait_for_identity() if folder.is_alive() else None
-    return identity.pid if identity else None

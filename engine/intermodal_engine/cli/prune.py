@@ -7,7 +7,10 @@ import time
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
+from intermodal_engine.drivers.choose import prune_containers
 from intermodal_engine.drivers.network.choice import prune_networks
+from intermodal_engine.drivers.unavailable import DriverUnavailableError
+from intermodal_engine.home import is_locked
 from intermodal_engine.lifecycle.prune import Pruned
 from intermodal_engine.lifecycle.prune import prune as free
 from intermodal_engine.settings import Settings
@@ -45,11 +48,17 @@ def prune(options: argparse.Namespace) -> int:
 
 
 def tidy_networks(settings: Settings) -> None:
-    """Removes interfaces and firewall rules of instances that ended while no engine ran."""
+    """Removes interfaces, firewall rules, containers of instances that ended while none ran."""
     try:
         prune_networks(settings.driver_folder)
     except OSError as error:
         print_note(f"what is left of its networks cannot be removed: {error}")
+    if is_locked(settings.home):
+        return  # the engine that runs does that, and may be about to use what looks unused
+    try:
+        prune_containers(settings.driver_folder)
+    except DriverUnavailableError as error:
+        print_note(f"what is left of its containers cannot be removed: {error}")
 
 
 def _readable(size_bytes: float) -> str:

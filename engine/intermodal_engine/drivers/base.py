@@ -180,6 +180,10 @@ class Driver(Protocol):
     def can_mount(self) -> bool:
         """Whether an instance sees what is mounted; where not, each mount costs a copy."""
 
+    @property
+    def engine_addresses(self) -> tuple[str, ...]:
+        """Addresses besides 127.0.0.1 that the engine must listen on, for instances to reach it."""
+
     def plan(self, spec: InstanceSpec) -> Plan:
         """Says what would run, without any effect.
 

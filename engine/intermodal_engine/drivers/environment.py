@@ -5,12 +5,10 @@ environment: the engine's own interpreter if it holds what the release asks for,
 made for it (environment_build.py).
 """
 
-import logging
 import os
 import platform
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,8 +19,7 @@ from intermodal_contract.image import FrameworkImage, InvalidImageUriError, fram
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 from intermodal_engine.drivers.environment_build import Builds, BuiltEnvironment, Recipe, Say
 from intermodal_engine.drivers.environment_sources import own_packages
-
-logger = logging.getLogger(__name__)
+from intermodal_engine.drivers.notes import tell
 
 _PLAIN_PYTHON = re.compile(r"(?:.+/)?intermodal[/-]python(?:-[-.\w]+)?(?::[-.\w]+)?")
 _PROGRAMS: Mapping[str, str] = {"training": "train", "inference": "serve"}
@@ -84,7 +81,7 @@ class Environment:
             StartFailedError: it cannot be had; the message says why and what would help.
         """
         if self.make is not None:
-            self.make(lambda line: _say(spec, line))
+            self.make(lambda line: tell(spec, line))
 
 
 class Environments:
@@ -200,14 +197,6 @@ def job_variables(
         "CUDA_VISIBLE_DEVICES": ",".join(map(str, spec.gpus)),
         **spec.environment,
     }
-
-
-def _say(spec: InstanceSpec, line: str) -> None:
-    """Tells the instance's log and the engine's."""
-    logger.info("`%s`: %s", spec.instance_id, line)
-    spec.log.parent.mkdir(parents=True, exist_ok=True)
-    with spec.log.open("a") as log:
-        log.write(f"{time.time_ns() // 1_000_000} intermodal: {line}\n")
 
 
 def _asked_for(framework: FrameworkImage, what: str) -> str:

@@ -91,6 +91,8 @@ class FakeDriver:
         can_mount: what it says of itself.
     """
 
+    engine_addresses: tuple[str, ...] = ()
+
     def __init__(
         self,
         now: Callable[[], float],

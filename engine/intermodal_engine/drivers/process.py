@@ -60,6 +60,8 @@ class ProcessDriver:
         resolve: finds what stands in for an image; None: what is made in the driver's own folder.
     """
 
+    engine_addresses: tuple[str, ...] = ()
+
     def __init__(
         self,
         folder: Path,

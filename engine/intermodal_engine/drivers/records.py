@@ -125,6 +125,17 @@ class InstanceFolder:
         record = _read_json(self._supervisor_file)
         return None if record is None else ProcessIdentity(**record)
 
+    def living_supervisor(self) -> int | None:
+        """Pid of what the whole instance ends with, whichever driver runs it; None if it has."""
+        if not self.plan_file.exists():
+            return None
+        identity = self.wait_for_identity()
+        pidfd = None if identity is None else identity.open()
+        if identity is None or pidfd is None:
+            return None
+        os.close(pidfd)
+        return identity.pid
+
     def exit_status(self) -> InstanceStatus | None:
         """How it ended, None if there is no record of an end."""
         record = _read_json(self._exit_file)

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -21,18 +22,21 @@ from intermodal_contract.errors import IntermodalError
 KEEP_ALIVE_S = 75
 SHUTDOWN_GRACE_S = 10
 _BACKLOG = 1024
+_IP_FREEBIND = 15  # `socket` has no name for it before Python 3.14
 
 
 class PortBusyError(IntermodalError):
     """Another program listens on the port."""
 
 
-def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+def listen(port: int, host: str = "127.0.0.1", *, may_be_absent: bool = False) -> socket.socket:
     """Opens the listening socket.
 
     Args:
         port: 0 lets the kernel choose.
         host: address to listen on.
+        may_be_absent: no interface need have the address yet, for example of a network that docker
+            makes when it is first used.
 
     Raises:
         PortBusyError: another program listens there.
@@ -40,6 +44,8 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if may_be_absent and sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
     try:
         listener.bind((host, port))
         listener.listen(_BACKLOG)
@@ -47,12 +53,12 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise PortBusyError(
-                f"port {port} is in use by another program, perhaps an engine with another home "
-                f"(`ss -ltnp 'sport = :{port}'` names it)",
+                f"port {port} on {host} is in use by another program, perhaps an engine with "
+                f"another home (`ss -ltnp 'sport = :{port}'` names it)",
                 hint="choose another port with `--port N`; `--port 0` takes any that is free",
             ) from error
         raise IntermodalError(
-            f"port {port} cannot be opened: {error.strerror}",
+            f"port {port} on {host} cannot be opened: {error.strerror}",
             hint="choose a port above 1023 with `--port N`",
         ) from error
     return listener

@@ -85,6 +85,7 @@ class TrainingInstances:
                 )
             for cache in self._cache(request, host):
                 cache.source.mkdir(parents=True, exist_ok=True)
+                cache.source.chmod(0o777)  # the image's user, whoever that is, writes there
             attempt.set_mounts(host, staged)
         return restored
 

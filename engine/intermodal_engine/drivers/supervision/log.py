@@ -43,7 +43,7 @@ class Log:
         """Writes whole lines and keeps the beginning of the next."""
         data = self.rest + data
         while len(data) > LINE_LIMIT_BYTES and data.find(b"\n", 0, LINE_LIMIT_BYTES + 1) < 0:
-            cut = _character_boundary(data, LINE_LIMIT_BYTES)
+            cut = character_boundary(data, LINE_LIMIT_BYTES)
             self.write(data[:cut])
             data = data[cut:]
         lines, newline, self.rest = data.rpartition(b"\n")
@@ -66,7 +66,7 @@ class Log:
             self.error = error
 
 
-def _character_boundary(data: bytes, at: int) -> int:
+def character_boundary(data: bytes, at: int) -> int:
     """`at`, or up to three bytes before it, so that no UTF-8 character is cut."""
     for cut in range(at, at - 4, -1):
         if data[cut] & 0xC0 != 0x80:

@@ -1,0 +1,1 @@
+"""What the docker driver knows of containers. Only `driver` and `follower` have effects."""

@@ -1,0 +1,74 @@
+"""The daemon's networks: made for the first instance of a group, removed after its last."""
+
+import threading
+from collections import defaultdict
+
+from intermodal_engine.drivers.containers.machine import DaemonError
+from intermodal_engine.drivers.containers.options import ENGINE_LABEL, NETWORK_LABEL, network_name
+from intermodal_engine.drivers.docker import Daemon
+
+
+class Networks:
+    """The networks of one engine's instances.
+
+    Args:
+        daemon: makes them.
+        engine: the label of what belongs to this engine.
+    """
+
+    def __init__(self, daemon: Daemon, engine: str) -> None:
+        self._daemon = daemon
+        self._engine = engine
+        self._users: defaultdict[str, set[str]] = defaultdict(set)
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def join(self, network: str, start: str, *, outbound: bool) -> None:
+        """Makes a network for a start, unless it is there.
+
+        Raises:
+            DaemonError: it cannot be made; the message says what would help.
+        """
+        name = network_name(self._engine, network)
+        with self._lock_of(name):
+            self._users[name].add(start)
+            labels = {ENGINE_LABEL: self._engine, NETWORK_LABEL: network}
+            try:
+                self._daemon.ensure_network(name, labels, internal=not outbound)
+            except DaemonError as error:
+                self._users[name].discard(start)
+                raise DaemonError(_explain(str(error))) from error
+
+    def keep(self, network: str, start: str) -> None:
+        """Knows that a start of an earlier engine uses a network."""
+        name = network_name(self._engine, network)
+        with self._lock_of(name):
+            self._users[name].add(start)
+
+    def leave(self, network: str, start: str) -> None:
+        """Removes a network with its last user."""
+        name = network_name(self._engine, network)
+        with self._lock_of(name):
+            self._users[name].discard(start)
+        self.remove_unused(name)
+
+    def remove_unused(self, name: str) -> None:
+        """Removes a network that no start uses, by the daemon's name."""
+        with self._lock_of(name):
+            if not self._users[name]:
+                self._daemon.remove_network(name)
+
+    def _lock_of(self, name: str) -> threading.Lock:
+        with self._lock:
+            return self._locks[name]
+
+
+def _explain(cause: str) -> str:
+    if "address pool" not in cause and "subnet" not in cause:
+        return cause
+    return (
+        "docker has no addresses left for another network, of which each job and each serving "
+        f"instance needs one ({cause})\n"
+        "hint: `docker network prune` removes those that nobody uses; `default-address-pools` in "
+        "docker's daemon.json gives it more"
+    )

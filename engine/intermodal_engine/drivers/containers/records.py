@@ -1,0 +1,181 @@
+"""An instance's folder: which files the docker driver keeps there, and what they say.
+
+plan.json        what was to be started; there before anything is made (mode 0600)
+container.json   the container, before it is started, and where its ports are reached, after that
+supervisor.json  its first process, where that is a process of this machine
+cursor.json      how far its output is in the log
+limit            its time limit is over, and it is being stopped
+exit.json        how it ended, or that it was lost
+layers/          what it wrote over views
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus
+from intermodal_engine.drivers.records import InstanceFolder
+from intermodal_engine.drivers.supervision import processes
+from intermodal_engine.drivers.supervision.records import ExitRecord
+
+
+class StartRecord(TypedDict):
+    """plan.json.
+
+    Attributes:
+        instance_id: the spec's.
+        start: drawn for this start; label of the container and its volumes.
+        network: the spec's.
+        image: what it runs on.
+        log: the spec's.
+        ports: the spec's.
+        volumes: names of the volumes that are made for it.
+        stop_grace_s: the spec's.
+        max_runtime_s: the spec's.
+    """
+
+    instance_id: str
+    start: str
+    network: str
+    image: str
+    log: str
+    ports: list[int]
+    volumes: list[str]
+    stop_grace_s: float
+    max_runtime_s: float | None
+
+
+class ContainerRecord(TypedDict):
+    """container.json.
+
+    Attributes:
+        container_id: the daemon's.
+        addresses: for each port, where the engine reaches it; None before it was started.
+    """
+
+    container_id: str
+    addresses: dict[str, tuple[str, int]] | None
+
+
+class ContainerFolder:
+    """Reads and writes one instance's records."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.layers = folder / "layers"
+        self.cursor_file = folder / "cursor.json"
+        self._plan_file = folder / "plan.json"
+        self._container_file = folder / "container.json"
+        self._limit_mark = folder / "limit"
+        self._ends = InstanceFolder(folder)
+
+    def read_start(self) -> StartRecord | None:
+        """The recorded intent to start, if there is one."""
+        return cast("StartRecord | None", _read_json(self._plan_file))
+
+    def write_start(self, record: StartRecord) -> None:
+        """Records the intent to start."""
+        _write_json(self._plan_file, record)
+
+    def read_container(self) -> ContainerRecord | None:
+        """The container, if one was made."""
+        return cast("ContainerRecord | None", _read_json(self._container_file))
+
+    def write_container(self, record: ContainerRecord) -> None:
+        """Records the container."""
+        _write_json(self._container_file, record)
+
+    def write_process(self, pid: int, container_id: str) -> None:
+        """Records the container's first process, if that is one of this machine."""
+        ticks = processes.start_ticks(pid)
+        if ticks is not None and is_in_container(pid, container_id):
+            record = {"pid": pid, "start_ticks": ticks, "boot_id": processes.boot_id()}
+            _write_json(self.folder / "supervisor.json", record)
+
+    def forget_start(self) -> None:
+        """Nothing was started."""
+        self._container_file.unlink(missing_ok=True)
+        self._plan_file.unlink(missing_ok=True)
+
+    def make_layer(self, upper: Path, work: Path) -> None:
+        """Makes the folders of an overlay; any user of the image may write into what it shows."""
+        work.mkdir(parents=True, exist_ok=True)
+        upper.mkdir(exist_ok=True)
+        upper.chmod(0o777)
+
+    def mark_limit(self) -> None:
+        """Records that the time limit is over; before it is stopped for that."""
+        self._limit_mark.touch()
+
+    @property
+    def is_over_limit(self) -> bool:
+        """Whether it was stopped because of its time limit."""
+        return self._limit_mark.exists()
+
+    def exit_status(self) -> InstanceStatus | None:
+        """How it ended, None if there is no record of an end."""
+        return self._ends.exit_status()
+
+    def reserve_exit(self) -> ExitRecord:
+        """Takes the room that the record of the end will need."""
+        return ExitRecord(str(self.folder))
+
+    def write_lost(self, reason: str) -> None:
+        """Records that it has gone without a record of its own."""
+        self._ends.write_lost(reason)
+
+
+def open_up(spec: InstanceSpec) -> None:
+    """Lets any user read what was laid out for the instance, and write into its folders.
+
+    An image may run as whomever it likes. Nobody else comes this far: the engine's home is closed.
+    """
+    roots = {spec.ml, *(one.source for one in spec.mounts if spec.folder in one.source.parents)}
+    for root in roots:
+        for folder, _, files in os.walk(root):
+            _allow(Path(folder), 0o777)
+            for name in files:
+                _allow(Path(folder, name), 0o444)
+
+
+def unlock_layers(layers: Path) -> None:
+    """Removes the closed folders that the kernel leaves in an overlay's work folder."""
+    for work in layers.glob("*/work/*"):
+        work.rmdir()
+
+
+def _allow(path: Path, mode: int) -> None:
+    status = path.lstat()
+    is_link = (status.st_mode & 0o170000) == 0o120000
+    if not is_link and status.st_mode & mode != mode and status.st_uid == os.geteuid():
+        path.chmod(status.st_mode & 0o777 | mode)
+
+
+def is_in_container(pid: int, container_id: str) -> bool:
+    """Whether a process of this machine is a container's.
+
+    The daemon may count another machine's, a virtual one's for example.
+    """
+    try:
+        return container_id in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def _write_json(path: Path, content: object) -> None:
+    """Replaces a file whole; what it holds is nobody else's concern."""
+    temporary = path.with_suffix(".tmp")
+    with os.fdopen(
+        os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
+        json.dump(content, file)
+    temporary.rename(path)

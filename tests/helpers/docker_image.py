@@ -1,0 +1,55 @@
+"""A small image with Python for tests of the docker driver, built once a machine."""
+
+import io
+import os
+
+import docker
+import pytest
+import requests
+
+TAG = "intermodal-test/python:3"
+STAND_IN = "intermodal-stand-in/base:bookworm"
+PYTHON = "python:3.11-slim-bookworm"
+_DOCKERFILE = """
+ARG BASE_IMAGE
+FROM ${BASE_IMAGE}
+RUN command -v python3 || (apt-get update \\
+    && apt-get install --yes --no-install-recommends python3-minimal python3-boto3 \\
+    && rm -rf /var/lib/apt/lists/*)
+RUN useradd --uid 1000 worker
+"""
+
+
+def docker_client() -> docker.APIClient:
+    """A client of the daemon; tests that need one are skipped, loudly, where there is none."""
+    try:
+        client = docker.APIClient(**docker.utils.kwargs_from_env())
+        client.ping()
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        pytest.skip(f"NO DOCKER HERE, SO NOTHING OF ITS DRIVER IS TESTED: {error}")
+    return client
+
+
+def build(client: docker.APIClient) -> str:
+    """Builds the image, or finds it in docker's cache; returns its name."""
+    base = os.environ.get("BASE_IMAGE") or (STAND_IN if client.images(STAND_IN) else PYTHON)
+    said = [
+        str(event.get("stream") or event.get("error", ""))
+        for event in client.build(
+            fileobj=io.BytesIO(_DOCKERFILE.encode()),
+            tag=TAG,
+            buildargs={"BASE_IMAGE": base},
+            rm=True,
+            decode=True,
+        )
+    ]
+    assert client.images(TAG), "".join(said)[-2000:]
+    return TAG
+
+
+def derive(client: docker.APIClient, tag: str, *lines: str) -> str:
+    """Builds an image on top of it."""
+    text = "\n".join([f"FROM {TAG}", *lines])
+    said = list(client.build(fileobj=io.BytesIO(text.encode()), tag=tag, rm=True, decode=True))
+    assert client.images(tag), said[-3:]
+    return tag
