@@ -105,6 +105,7 @@ class ContainerLog:
     def end(self) -> None:
         """Everything has come."""
         self._append(self._lines.end())
+        self._expected = []
         self._write_cursor()
 
     def close(self) -> None:
@@ -140,7 +141,12 @@ class ContainerLog:
         return []
 
     def _write_cursor(self) -> None:
-        """No fsync: it must outlive an engine, not the machine."""
+        """No fsync: it must outlive an engine, not the machine.
+
+        As long as lines of an engine that died may come again, its cursor is the one that knows.
+        """
+        if self._expected:
+            return
         self._cursor_due = time.monotonic() + self._cursor_every_s
         cursor = Cursor(
             since_ns=self._since_ns,
