@@ -1,5 +1,7 @@
 """A stage on which the conformance test plays with real containers."""
 
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ import docker
 
 from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, InstanceStatus
 from intermodal_engine.drivers.containers.driver import DockerDriver
+from intermodal_engine.drivers.containers.machine import DaemonError
 from intermodal_engine.drivers.containers.options import ENGINE_LABEL, engine_id
 from intermodal_engine.drivers.docker import Daemon
 from tests.helpers.docker_image import TAG, docker_client
@@ -17,13 +20,46 @@ from tests.helpers.driver_stages import Behaviour, Ends, make_spec, program_of, 
 ABSENT = "registry.test/absent:1"
 
 
-class RegistryDaemon(Daemon):
-    """The real daemon, beside a registry from which every pull succeeds."""
+class KilledError(BaseException):
+    """Nothing of the engine goes on after this."""
+
+
+class StagedDaemon(Daemon):
+    """The real daemon, with a registry from which every pull succeeds, and accidents.
+
+    Attributes:
+        pulled: what was pulled.
+        dies_at: the call before which, or (`created`, `started`) after which, the engine dies.
+        has_addresses: whether another network can be made.
+    """
 
     def __init__(self, api: docker.APIClient) -> None:
         super().__init__(api)
         self.pulled: list[str] = []
+        self.dies_at: str | None = None
+        self.has_addresses = True
         self._own_api = api
+
+    def ensure_network(self, name: str, config: Mapping[str, Any]) -> None:
+        self._die_at("ensure_network")
+        if not self.has_addresses:
+            raise DaemonError("could not find an available, non-overlapping IPv4 address pool")
+        super().ensure_network(name, config)
+
+    def create(self, config: Mapping[str, Any], name: str) -> str:
+        self._die_at("create")
+        container_id = super().create(config, name)
+        self._die_at("created")
+        return container_id
+
+    def start(self, container_id: str) -> None:
+        self._die_at("start")
+        super().start(container_id)
+        self._die_at("started")
+
+    def _die_at(self, moment: str) -> None:
+        if self.dies_at == moment:
+            raise KilledError
 
     def pull(self, repository: str, tag: str) -> Iterator[Mapping[str, Any]]:
         self.pulled.append(f"{repository}:{tag}")
@@ -43,6 +79,7 @@ class DockerStage:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.client = docker_client()
+        self.daemon: StagedDaemon
         self.ends = Ends()
         self.docker = self._make()
         self.driver: Driver = self.docker
@@ -87,6 +124,19 @@ class DockerStage:
     def wait_until_ended(self, spec: InstanceSpec, *, within_s: float) -> None:
         self.ends.wait_for(spec.instance_id)
 
+    def wait_until_reached(self, host: str, port: int) -> None:
+        """Waits until somebody listens there."""
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex((host, port)) == 0
+
+        wait_for(listens)
+
+    def age_s(self, spec: InstanceSpec) -> float:
+        """How long ago it said that it is ready."""
+        return time.time() - int(spec.log.read_text().split()[0]) / 1000
+
     def take_away(self, instance: Instance) -> None:
         (container,) = self.containers()
         self.client.remove_container(container, force=True)
@@ -121,5 +171,5 @@ class DockerStage:
         assert left == []
 
     def _make(self) -> DockerDriver:
-        daemon = RegistryDaemon(docker.APIClient(**docker.utils.kwargs_from_env()))
-        return DockerDriver(self.driver_folder, daemon)
+        self.daemon = StagedDaemon(docker.APIClient(**docker.utils.kwargs_from_env()))
+        return DockerDriver(self.driver_folder, self.daemon)

@@ -216,16 +216,14 @@ class Daemon:
 
     # Networks and volumes
 
-    def ensure_network(self, name: str, labels: Mapping[str, str], *, internal: bool) -> None:
+    def ensure_network(self, name: str, config: Mapping[str, Any]) -> None:
         """Makes a network unless it is there."""
         try:
             with _translated():
                 self._api.inspect_network(name)
         except NotThereError:
             with _translated():
-                self._api.create_network(
-                    name, driver="bridge", labels=labels, internal=internal, check_duplicate=True
-                )
+                self._api.create_network(name, check_duplicate=True, **config)
 
     def remove_network(self, name: str) -> None:
         """Removes a network that nobody uses; others stay."""

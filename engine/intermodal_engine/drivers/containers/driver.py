@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -32,13 +33,15 @@ from intermodal_engine.drivers.containers.orphans import find_orphans
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
-    is_in_container,
     open_up,
+    runs_program,
 )
 from intermodal_engine.drivers.docker import Daemon
 
 _END_S = 5.0
-"""How long a container without any program left may take to say how it ended."""
+"""How long a container without any program may take to say how it ended."""
+_LOOK_S = 0.01
+"""How often to look meanwhile; nothing tells when a process executes another program."""
 _CANNOT_MOUNT = "failed to mount local volume"
 _CANNOT_RAISE = "error setting rlimit"
 _CANNOT_EXECUTE = re.compile(r'exec: \\?"(?P<program>[^"\\]+)\\?": (?P<cause>[^:]+)')
@@ -109,7 +112,7 @@ class DockerDriver:
             spec.ml.mkdir(parents=True, exist_ok=True)
             open_up(spec)
             folder.write_start(record)
-            self._networks.join(spec.network, names.start, outbound=spec.outbound)
+            self._networks.join(spec, names.start)
             state = self._launch(spec, names, record, views)
             instance = self._take_on(folder, record, state, on_exit)
             self._make_sure_that_it_runs(folder, instance, state)
@@ -264,11 +267,21 @@ class DockerDriver:
         """
         with self._lock:
             follower = self._followers.get(instance.instance_id)
-        if follower is not None and not (state.is_running and _has_program(state)):
-            follower.has_ended.wait(_END_S)
+        give_up_at = time.monotonic() + _END_S
+        while follower is not None and not self._runs_program(state):
+            if follower.has_ended.wait(_LOOK_S) or time.monotonic() > give_up_at:
+                break
         status = folder.exit_status()
         if status is not None and _is_not_executed(status):
             raise CannotExecuteError(status.reason)
+
+    def _runs_program(self, state: ContainerState) -> bool:
+        """Whether a container's program was executed; believed where nobody here can tell."""
+        known = runs_program(state) if state.is_running else False
+        if known is None:
+            now = self._daemon.state(state.container_id)
+            return now is not None and now.is_running
+        return known
 
     def _ended(self, folder: ContainerFolder, record: StartRecord, on_exit: OnExit) -> None:
         status = folder.exit_status()
@@ -340,18 +353,6 @@ def _instance(folder: ContainerFolder, record: StartRecord) -> Instance:
     addresses = (known["addresses"] if known is not None else None) or {}
     reached = {int(port): (at[0], at[1]) for port, at in addresses.items()}
     return Instance(record["instance_id"], folder.folder, reached)
-
-
-def _has_program(state: ContainerState) -> bool:
-    """Whether a container's init has a child; where this machine cannot tell, it is trusted to."""
-    try:
-        if not is_in_container(state.pid, state.container_id):
-            return True
-        return bool(Path(f"/proc/{state.pid}/task/{state.pid}/children").read_text())
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
 
 
 def _is_not_executed(status: InstanceStatus) -> bool:

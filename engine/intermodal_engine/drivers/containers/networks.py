@@ -3,8 +3,9 @@
 import threading
 from collections import defaultdict
 
+from intermodal_engine.drivers.base import InstanceSpec
 from intermodal_engine.drivers.containers.machine import DaemonError
-from intermodal_engine.drivers.containers.options import ENGINE_LABEL, NETWORK_LABEL, network_name
+from intermodal_engine.drivers.containers.options import network_config, network_name
 from intermodal_engine.drivers.docker import Daemon
 
 
@@ -23,18 +24,19 @@ class Networks:
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
-    def join(self, network: str, start: str, *, outbound: bool) -> None:
-        """Makes a network for a start, unless it is there.
+    def join(self, spec: InstanceSpec, start: str) -> None:
+        """Makes the network of a spec for a start, unless it is there.
 
         Raises:
             DaemonError: it cannot be made; the message says what would help.
         """
-        name = network_name(self._engine, network)
+        name = network_name(self._engine, spec.network)
         with self._lock_of(name):
             self._users[name].add(start)
-            labels = {ENGINE_LABEL: self._engine, NETWORK_LABEL: network}
             try:
-                self._daemon.ensure_network(name, labels, internal=not outbound)
+                self._daemon.ensure_network(
+                    name, network_config(spec, self._engine, self._daemon.machine)
+                )
             except DaemonError as error:
                 self._users[name].discard(start)
                 raise DaemonError(_explain(str(error))) from error

@@ -71,6 +71,21 @@ def network_name(engine: str, network: str) -> str:
     return f"intermodal-{_readable(network)}-{_digest(engine + network)[:8]}"
 
 
+def network_config(spec: InstanceSpec, engine: str, machine: Machine) -> dict[str, Any]:
+    """What a spec's network is, as arguments to NetworkCreate.
+
+    One without a way out leads to this machine all the same, whose address on it is the containers'
+    gateway. Without that address nothing leads anywhere; only who has a port to reach needs it.
+    """
+    is_cut_off = not spec.outbound and not spec.ports and not machine.is_podman
+    return {
+        "driver": "bridge",
+        "internal": not spec.outbound,
+        "labels": {ENGINE_LABEL: engine, NETWORK_LABEL: spec.network},
+        "options": {"com.docker.network.bridge.inhibit_ipv4": "true"} if is_cut_off else {},
+    }
+
+
 def labels_of(spec: InstanceSpec, names: Names) -> dict[str, str]:
     """By what a container and its volumes are found again."""
     return {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus
+from intermodal_engine.drivers.containers.machine import ContainerState
 from intermodal_engine.drivers.records import InstanceFolder
 from intermodal_engine.drivers.supervision import processes
 from intermodal_engine.drivers.supervision.records import ExitRecord
@@ -143,6 +144,24 @@ def unlock_layers(layers: Path) -> None:
     """Removes the closed folders that the kernel leaves in an overlay's work folder."""
     for work in layers.glob("*/work/*"):
         work.rmdir()
+
+
+def runs_program(state: ContainerState) -> bool | None:
+    """Whether a container's init has executed the program.
+
+    None where that cannot be told: the init has ended, or is no process of this machine.
+    """
+    init = Path(f"/proc/{state.pid}")
+    if not is_in_container(state.pid, state.container_id):
+        return None
+    try:
+        children = (init / "task" / init.name / "children").read_text().split()
+        own = (init / "exe").readlink()
+        return any((Path("/proc") / child / "exe").readlink() != own for child in children)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    except OSError:
+        return None
 
 
 def _allow(path: Path, mode: int) -> None:

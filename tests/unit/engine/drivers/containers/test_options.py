@@ -65,6 +65,20 @@ def test_hosts_of_a_job_are_found_by_name_on_one_network(spec: InstanceSpec) -> 
     assert made["NetworkingConfig"] == {"EndpointsConfig": {network: {"Aliases": ["algo-1"]}}}
 
 
+def test_a_network_without_a_way_out_has_no_gateway_unless_a_port_must_be_reached(
+    spec: InstanceSpec,
+) -> None:
+    def options_of(spec: InstanceSpec, machine: Machine = LINUX) -> tuple[bool, bool]:
+        made = options.network_config(spec, "engine", machine)
+        return made["internal"], bool(made["options"])
+
+    isolated = replace(spec, outbound=False)
+    assert options_of(spec) == (False, False)
+    assert options_of(isolated) == (True, True)
+    assert options_of(replace(isolated, ports=(8080,))) == (True, False)
+    assert options_of(isolated, PODMAN) == (True, False)
+
+
 def test_a_machine_has_no_limit_but_half_its_memory_for_sharing(spec: InstanceSpec) -> None:
     host = config(spec)["HostConfig"]
     assert host["ShmSize"] == 8 << 30
