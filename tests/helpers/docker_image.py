@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 
 import docker
 import pytest
@@ -47,9 +48,24 @@ def build(client: docker.APIClient) -> str:
     return TAG
 
 
-def derive(client: docker.APIClient, tag: str, *lines: str) -> str:
-    """Builds an image on top of it."""
-    text = "\n".join([f"FROM {TAG}", *lines])
-    said = list(client.build(fileobj=io.BytesIO(text.encode()), tag=tag, rm=True, decode=True))
+def derive(client: docker.APIClient, tag: str, *lines: str, **programs: str) -> str:
+    """Builds an image on top of it.
+
+    Args:
+        client: of the daemon.
+        tag: the image's name.
+        lines: of its Dockerfile.
+        programs: sources of programs that it has on its PATH, by name.
+    """
+    copies = [f"COPY --chown=root {name} /usr/local/bin/" for name in programs]
+    dockerfile = "\n".join([f"FROM {TAG}", *copies, *lines])
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        for name, text in {"Dockerfile": dockerfile, **programs}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text.encode()), 0o755
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    context.seek(0)
+    said = list(client.build(fileobj=context, custom_context=True, tag=tag, rm=True, decode=True))
     assert client.images(tag), said[-3:]
     return tag
