@@ -1,6 +1,7 @@
 """A stage on which the conformance test plays with real containers."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, Insta
 from intermodal_engine.drivers.containers.driver import DockerDriver
 from intermodal_engine.drivers.containers.machine import DaemonError
 from intermodal_engine.drivers.containers.options import ENGINE_LABEL, engine_id
-from intermodal_engine.drivers.docker import Daemon
+from intermodal_engine.drivers.docker import Daemon, LogStream
 from tests.helpers.docker_image import TAG, docker_client
 from tests.helpers.driver_stages import Behaviour, Ends, make_spec, program_of, wait_for
 
@@ -31,6 +32,7 @@ class StagedDaemon(Daemon):
         pulled: what was pulled.
         dies_at: the call before which, or (`created`, `started`) after which, the engine dies.
         has_addresses: whether another network can be made.
+        breaks: how many times it breaks off while it sends output.
     """
 
     def __init__(self, api: docker.APIClient) -> None:
@@ -38,6 +40,7 @@ class StagedDaemon(Daemon):
         self.pulled: list[str] = []
         self.dies_at: str | None = None
         self.has_addresses = True
+        self.breaks = 0
         self._own_api = api
 
     def ensure_network(self, name: str, config: Mapping[str, Any]) -> None:
@@ -56,6 +59,13 @@ class StagedDaemon(Daemon):
         self._die_at("start")
         super().start(container_id)
         self._die_at("started")
+
+    def logs(self, container_id: str, since: str, *, follow: bool) -> LogStream:
+        stream = super().logs(container_id, since, follow=follow)
+        if self.breaks:
+            self.breaks -= 1
+            threading.Timer(0.1, stream.close).start()
+        return stream
 
     def _die_at(self, moment: str) -> None:
         if self.dies_at == moment:

@@ -1,5 +1,6 @@
 """Containers and their output outlive engines that die at any moment."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -80,6 +81,34 @@ def test_no_line_is_lost_or_doubled_over_many_engines(stage: DockerStage) -> Non
     assert [line for line in lines if line.startswith("err")] == [
         f"err {number}" for number in range(3000)
     ]
+
+
+def test_output_that_breaks_off_is_taken_up_again(stage: DockerStage) -> None:
+    stage.daemon.breaks = 2
+    source = "import time\nfor number in range(60): print(number, flush=True); time.sleep(0.05)"
+    spec = stage.python(1, source)
+    stage.run(spec)
+    assert stage.daemon.breaks == 0
+    assert text_of(spec.log).splitlines() == [str(number) for number in range(60)]
+
+
+def test_what_ended_with_its_machine_is_lost(stage: DockerStage) -> None:
+    spec = stage.spec(1, Behaviour(runs_for_s=None))
+    stage.driver.start(stage.driver.plan(spec), stage.ends)
+    stage.wait_until_ready(spec)
+    stage.docker.close()
+    plan = spec.folder / "plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"boot_id": "an earlier one"}))
+    stage.client.stop(stage.containers()[0], timeout=1)
+    stage.restart()
+    instance = stage.driver.adopt(spec, stage.ends)
+    assert instance is not None
+    stage.ends.wait_for(spec.instance_id)
+    status = stage.driver.status(instance)
+    assert (status.state, status.reason) == (
+        InstanceState.LOST,
+        "the machine was restarted while it ran",
+    )
 
 
 def test_a_time_limit_that_went_by_without_an_engine_counts_at_once(stage: DockerStage) -> None:

@@ -33,6 +33,7 @@ from intermodal_engine.drivers.containers.orphans import find_orphans
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
+    boot_id,
     open_up,
     runs_program,
 )
@@ -339,6 +340,7 @@ def _start_record(
         instance_id=spec.instance_id,
         start=names.start,
         network=spec.network,
+        boot_id=boot_id(),
         image=image,
         log=str(spec.log),
         ports=list(spec.ports),

@@ -18,12 +18,15 @@ from intermodal_engine.drivers.containers.machine import (
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
+    boot_id,
     unlock_layers,
 )
 from intermodal_engine.drivers.docker import Daemon, LogStream
 
 _SIGNALS = range(129, 193)
 """Exit codes that stand for signals."""
+_CUT_OFF = (137, 143, 255)
+"""Exit codes of containers that ended with their machine."""
 NOT_EXECUTED = (126, 127)
 _END_S = 2.0
 """How long a container may take to end after its output has."""
@@ -161,6 +164,8 @@ class Follower:
         unlock_layers(self._folder.layers)
         if state is None:
             self._folder.write_lost("its container was removed while it ran")
+        elif state.exit_code in _CUT_OFF and self._record["boot_id"] != boot_id():
+            self._folder.write_lost("the machine was restarted while it ran")
         else:
             code = state.exit_code
             self._exit.write(

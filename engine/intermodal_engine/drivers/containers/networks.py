@@ -8,6 +8,9 @@ from intermodal_engine.drivers.containers.machine import DaemonError
 from intermodal_engine.drivers.containers.options import network_config, network_name
 from intermodal_engine.drivers.docker import Daemon
 
+_LOCKS = 32
+"""So that making one network seldom waits for the removal of another, which takes longer."""
+
 
 class Networks:
     """The networks of one engine's instances.
@@ -21,8 +24,7 @@ class Networks:
         self._daemon = daemon
         self._engine = engine
         self._users: defaultdict[str, set[str]] = defaultdict(set)
-        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._lock = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def join(self, spec: InstanceSpec, start: str) -> None:
         """Makes the network of a spec for a start, unless it is there.
@@ -57,12 +59,12 @@ class Networks:
     def remove_unused(self, name: str) -> None:
         """Removes a network that no start uses, by the daemon's name."""
         with self._lock_of(name):
-            if not self._users[name]:
+            if not self._users.get(name):
+                self._users.pop(name, None)
                 self._daemon.remove_network(name)
 
     def _lock_of(self, name: str) -> threading.Lock:
-        with self._lock:
-            return self._locks[name]
+        return self._locks[hash(name) % _LOCKS]
 
 
 def _explain(cause: str) -> str:

@@ -28,6 +28,7 @@ class StartRecord(TypedDict):
         instance_id: the spec's.
         start: drawn for this start; label of the container and its volumes.
         network: the spec's.
+        boot_id: the machine's; empty where it does not say.
         image: what it runs on.
         log: the spec's.
         ports: the spec's.
@@ -39,6 +40,7 @@ class StartRecord(TypedDict):
     instance_id: str
     start: str
     network: str
+    boot_id: str
     image: str
     log: str
     ports: list[int]
@@ -169,6 +171,14 @@ def _allow(path: Path, mode: int) -> None:
     is_link = (status.st_mode & 0o170000) == 0o120000
     if not is_link and status.st_mode & mode != mode and status.st_uid == os.geteuid():
         path.chmod(status.st_mode & 0o777 | mode)
+
+
+def boot_id() -> str:
+    """The machine's boot; empty where it does not say."""
+    try:
+        return processes.boot_id()
+    except OSError:
+        return ""
 
 
 def is_in_container(pid: int, container_id: str) -> bool:
