@@ -32,12 +32,18 @@ def own_home() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def running_engine() -> Iterator["LocalSession"]:
-    """An engine that runs, and a session that has already talked to it."""
+def running_engine(*arguments: str) -> Iterator["LocalSession"]:
+    """An engine that runs, and a session that has already talked to it.
+
+    Args:
+        arguments: for `intermodal up`.
+    """
     from intermodal import LocalSession
 
     with own_home():
-        subprocess.run([CLI, "up", "--detach", "--port", "0"], check=True, stdout=sys.stderr)
+        subprocess.run(
+            [CLI, "up", "--detach", "--port", "0", *arguments], check=True, stdout=sys.stderr
+        )
         try:
             session = LocalSession()
             session.default_bucket()
