@@ -7,6 +7,7 @@ anything is made (records.py), and a container is removed only when its end is o
 import logging
 import os
 import re
+import resource
 import secrets
 import threading
 import time
@@ -34,7 +35,7 @@ from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
     boot_id,
-    open_up,
+    lay_out,
     runs_program,
 )
 from intermodal_engine.drivers.docker import Daemon
@@ -110,8 +111,7 @@ class DockerDriver:
         record = _start_record(spec, names, image, views)
         self._starting.add(spec.instance_id)
         try:
-            spec.ml.mkdir(parents=True, exist_ok=True)
-            open_up(spec)
+            lay_out(spec)
             folder.write_start(record)
             self._networks.join(spec, names.start)
             state = self._launch(spec, names, record, views)
@@ -219,7 +219,9 @@ class DockerDriver:
             self._daemon.machine,
             views=views,
             user=self._user,
-            raises_limits=self._can_raise_limits,
+            ulimits=options.ulimits_for(
+                self._daemon.machine, _own_limits(), can_raise=self._can_raise_limits
+            ),
         )
         container_id = self._daemon.create(config, names.container)
         folder.write_container({"container_id": container_id, "addresses": None})
@@ -355,6 +357,12 @@ def _instance(folder: ContainerFolder, record: StartRecord) -> Instance:
     addresses = (known["addresses"] if known is not None else None) or {}
     reached = {int(port): (at[0], at[1]) for port, at in addresses.items()}
     return Instance(record["instance_id"], folder.folder, reached)
+
+
+def _own_limits() -> dict[str, int]:
+    """This process's hard limits, as docker names them."""
+    kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    return {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
 
 
 def _is_not_executed(status: InstanceStatus) -> bool:

@@ -6,12 +6,14 @@ https://docs.docker.com/reference/api/engine/ (ContainerCreate, NetworkCreate, V
 import hashlib
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from intermodal_engine.drivers.base import InstanceSpec, MountMode, PlanRefusedError
 from intermodal_engine.drivers.containers.machine import Machine
+from intermodal_engine.drivers.isolation import ML
 
 ENGINE_LABEL = "io.intermodal.engine"
 INSTANCE_LABEL = "io.intermodal.instance"
@@ -19,9 +21,9 @@ FOLDER_LABEL = "io.intermodal.folder"
 START_LABEL = "io.intermodal.start"
 NETWORK_LABEL = "io.intermodal.network"
 
-ML = "/opt/ml"
 _OPEN_FILES = 65_536
-_PROCESSES = 65_536
+_PROCESSES = 32_768
+"""As many as there are numbers for, where the kernel is not told otherwise."""
 _SHM_SHARE = 2
 """Shared memory may take half the main memory, as it may on a machine of its own."""
 _MOUNT_DATA_BYTES = 4000
@@ -134,7 +136,7 @@ def config_of(
     *,
     views: dict[int, View],
     user: str | None,
-    raises_limits: bool = True,
+    ulimits: Mapping[str, int],
 ) -> dict[str, Any]:
     """The body of ContainerCreate.
 
@@ -145,9 +147,9 @@ def config_of(
         machine: where it runs.
         views: the volumes that there are for its views; without one, a view is read-only.
         user: `uid:gid` that it runs as; None: the image's.
-        raises_limits: whether the daemon may raise a process's limits over its own.
+        ulimits: limits of its processes; see `ulimits_for`.
     """
-    limits = {"Ulimits": _ulimits(machine)} if raises_limits else {}
+    limits = [{"Name": name, "Soft": limit, "Hard": limit} for name, limit in ulimits.items()]
     ports: dict[str, Any] = {f"{port}/tcp": {} for port in spec.ports}
     config: dict[str, Any] = {
         "Image": image,
@@ -157,7 +159,7 @@ def config_of(
         "Labels": labels_of(spec, names),
         "ExposedPorts": ports,
         "StopTimeout": math.ceil(spec.stop_grace_s),
-        "HostConfig": _host_config(spec, names, machine, views) | limits,
+        "HostConfig": _host_config(spec, names, machine, views) | {"Ulimits": limits},
         "NetworkingConfig": {"EndpointsConfig": {names.network: {"Aliases": [spec.host]}}},
     }
     if spec.entrypoint:
@@ -194,6 +196,23 @@ def user_for(machine: Machine, uid: int, gid: int) -> str | None:
     return "0:0" if machine.is_rootless else f"{uid}:{gid}"
 
 
+def ulimits_for(machine: Machine, own: Mapping[str, int], *, can_raise: bool) -> dict[str, int]:
+    """Limits of a container's processes: open files, and memory that is never swapped out.
+
+    Without any they are the daemon's own, but podman's, which are more than some machines allow.
+
+    Args:
+        machine: where they run.
+        own: `nofile` and `nproc` of this process, which a daemon that may raise none has at least.
+        can_raise: whether the daemon may raise them.
+    """
+    if can_raise:
+        return {"nofile": _OPEN_FILES, "memlock": -1}
+    if not machine.is_podman:
+        return {}
+    return {"nofile": own["nofile"], "nproc": min(own["nproc"], _PROCESSES)}
+
+
 def _host_config(
     spec: InstanceSpec, names: Names, machine: Machine, views: dict[int, View]
 ) -> dict[str, Any]:
@@ -223,7 +242,7 @@ def _host_config(
 
 
 def _mounts(spec: InstanceSpec, views: dict[int, View]) -> list[dict[str, Any]]:
-    mounts = [_bind(spec.ml, ML, read_only=False)]
+    mounts = [_bind(spec.ml, str(ML), read_only=False)]
     for number, mount in enumerate(spec.mounts):
         if number in views:
             volume = views[number].volume
@@ -243,14 +262,6 @@ def _mounts(spec: InstanceSpec, views: dict[int, View]) -> list[dict[str, Any]]:
 
 def _bind(source: Path, target: str, *, read_only: bool) -> dict[str, Any]:
     return {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": read_only}
-
-
-def _ulimits(machine: Machine) -> list[dict[str, Any]]:
-    """Of open files, and of memory that is not swapped out, as GPUs and RDMA need it."""
-    limits = {"nofile": _OPEN_FILES, "memlock": -1}
-    if machine.is_podman:
-        limits["nproc"] = _PROCESSES  # its own default is more than some kernels allow
-    return [{"Name": name, "Soft": limit, "Hard": limit} for name, limit in limits.items()]
 
 
 def _environment(spec: InstanceSpec, user: str | None) -> dict[str, str]:

@@ -11,11 +11,12 @@ layers/          what it wrote over views
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypedDict, cast
 
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus
 from intermodal_engine.drivers.containers.machine import ContainerState
+from intermodal_engine.drivers.isolation import ML
 from intermodal_engine.drivers.records import InstanceFolder
 from intermodal_engine.drivers.supervision import processes
 from intermodal_engine.drivers.supervision.records import ExitRecord
@@ -129,11 +130,19 @@ class ContainerFolder:
         self._ends.write_lost(reason)
 
 
-def open_up(spec: InstanceSpec) -> None:
-    """Lets any user read what was laid out for the instance, and write into its folders.
+def lay_out(spec: InstanceSpec) -> None:
+    """Makes the folders that are mounted on, and lets any user read what there is and write beside.
 
-    An image may run as whomever it likes. Nobody else comes this far: the engine's home is closed.
+    The daemon would make them as root, for an engine that is none to stumble over. An image may run
+    as whomever it likes; nobody else comes this far, since the engine's home is closed.
     """
+    spec.ml.mkdir(parents=True, exist_ok=True)
+    for mount in spec.mounts:
+        target = PurePosixPath(mount.target)
+        if target.is_relative_to(ML):
+            place = spec.ml / target.relative_to(ML)
+            if not os.path.lexists(place):
+                place.mkdir(parents=True)
     roots = {spec.ml, *(one.source for one in spec.mounts if spec.folder in one.source.parents)}
     for root in roots:
         for folder, _, files in os.walk(root):

@@ -25,7 +25,9 @@ def spec(tmp_path: Path) -> InstanceSpec:
 def config(spec: InstanceSpec, machine: Machine = LINUX, user: str | None = None) -> dict[str, Any]:
     names = options.names_of(spec, "engine", "0a1b2c3d4e5f")
     views = options.views_of(spec, names, spec.folder / "layers")
-    return options.config_of(spec, names, "image:1", machine, views=views, user=user)
+    return options.config_of(
+        spec, names, "image:1", machine, views=views, user=user, ulimits={"nofile": 9}
+    )
 
 
 def test_a_job_runs_as_an_argument_to_the_images_own_entry_point(spec: InstanceSpec) -> None:
@@ -102,16 +104,13 @@ def test_all_output_is_kept_whatever_the_daemon_is_set_to(spec: InstanceSpec) ->
 
 
 def test_limits_of_processes_are_raised_where_the_daemon_can(spec: InstanceSpec) -> None:
-    def names(machine: Machine) -> set[str]:
-        return {one["Name"] for one in config(spec, machine)["HostConfig"]["Ulimits"]}
-
-    assert names(LINUX) == {"nofile", "memlock"}
-    assert names(PODMAN) == {"nofile", "memlock", "nproc"}
-    drawn = options.names_of(spec, "engine", "0a1b2c")
-    made = options.config_of(
-        spec, drawn, "image:1", LINUX, views={}, user=None, raises_limits=False
-    )
-    assert "Ulimits" not in made["HostConfig"]
+    own = {"nofile": 4096, "nproc": 100_000}
+    raised = options.ulimits_for(LINUX, own, can_raise=True)
+    assert raised == {"nofile": 65536, "memlock": -1}
+    assert options.ulimits_for(LINUX, own, can_raise=False) == {}
+    assert options.ulimits_for(PODMAN, own, can_raise=False) == {"nofile": 4096, "nproc": 32768}
+    limits = config(spec)["HostConfig"]["Ulimits"]
+    assert limits == [{"Name": "nofile", "Soft": 9, "Hard": 9}]
 
 
 @pytest.mark.parametrize(

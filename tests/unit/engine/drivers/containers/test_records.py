@@ -7,7 +7,7 @@ from intermodal_engine.drivers.base import Mount, MountMode
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     is_in_container,
-    open_up,
+    lay_out,
     unlock_layers,
 )
 from tests.helpers.driver_stages import make_spec, with_mounts
@@ -32,10 +32,11 @@ def test_any_user_of_an_image_may_read_what_was_laid_out_and_write_beside_it(
         Mount(checkpoints, "/checkpoints", MountMode.READ_WRITE),
         Mount(others, "/opt/ml/input/data/train", MountMode.READ_WRITE),
     )
-    open_up(spec)
+    lay_out(spec)
     assert mode(spec.ml / "model") == mode(checkpoints) == 0o777
     assert mode(given) == 0o644
     assert mode(others) == 0o700
+    assert mode(spec.ml / "input" / "data" / "train") == 0o777
 
 
 def test_records_are_for_the_engine_alone(tmp_path: Path) -> None:
