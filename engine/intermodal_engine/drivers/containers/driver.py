@@ -44,6 +44,8 @@ _END_S = 5.0
 """How long a container without any program may take to say how it ended."""
 _LOOK_S = 0.01
 """How often to look meanwhile; nothing tells when a process executes another program."""
+_CLOSE_S = 10.0
+"""How long what is being removed may take."""
 _CANNOT_MOUNT = "failed to mount local volume"
 _CANNOT_RAISE = "error setting rlimit"
 _CANNOT_EXECUTE = re.compile(r'exec: \\?"(?P<program>[^"\\]+)\\?": (?P<cause>[^:]+)')
@@ -181,6 +183,9 @@ class DockerDriver:
             followers = list(self._followers.values())
         for follower in followers:
             follower.close()
+        give_up_at = time.monotonic() + _CLOSE_S
+        for follower in followers:
+            follower.join(max(0.0, give_up_at - time.monotonic()))
         self._tidying.join()
         self._daemon.close()
 

@@ -98,7 +98,7 @@ class Follower:
         threading.Thread(target=self._stop, name="container-stop", daemon=True).start()
 
     def close(self) -> None:
-        """Follows it no more; waits for what is being removed."""
+        """Follows it no more; returns at once."""
         self._closing.set()
         if self._timer is not None:
             self._timer.cancel()
@@ -106,8 +106,14 @@ class Follower:
             stream = self._stream
         if stream is not None:
             stream.close()
-        if self._thread is not threading.current_thread() and self._thread.ident is not None:
-            self._thread.join()
+
+    def join(self, timeout_s: float) -> None:
+        """Waits for what is being removed.
+
+        A daemon that has yet to begin its answer (podman waits for the first output) cannot be
+        interrupted; who waits for that does nothing any more.
+        """
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         try:
@@ -126,7 +132,7 @@ class Follower:
             try:
                 self._read(follow=True)
                 if self._closing.is_set():
-                    break
+                    return False
                 if not self._daemon.wait(self._id, _END_S):
                     continue  # only its output broke off
                 self._read(follow=False)
@@ -141,7 +147,6 @@ class Follower:
             self._on_end()
             self.has_ended.set()
             return True
-        self._log.pause()
         return False
 
     def _read(self, *, follow: bool) -> None:
@@ -149,11 +154,13 @@ class Follower:
         stream = self._daemon.logs(self._id, self._log.since, follow=follow)
         with self._lock:
             self._stream = stream
-        if self._closing.is_set():  # `close` may have come before there was a stream
+        if self._closing.is_set():  # before there was a stream: somebody else may follow by now
             stream.close()
+            return
         try:
             for data in stream:
                 self._log.take(data)
+            self._log.pause()
         finally:
             stream.close()
 
