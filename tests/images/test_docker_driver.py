@@ -91,11 +91,14 @@ def test_without_a_way_out_only_the_own_network_is_reached(stage: DockerStage) -
     assert "Connection refused" in text_of(other.log)
 
 
-def test_a_port_is_reached_from_this_machine(stage: DockerStage) -> None:
+@pytest.mark.parametrize("outbound", [True, False])
+def test_a_port_is_reached_from_this_machine(stage: DockerStage, outbound: bool) -> None:
+    if stage.daemon.machine.is_podman and not outbound:
+        pytest.skip("podman gives this machine no route to networks without a way out")
     spec = stage.command(1, "python3", "-m", "http.server", "8080", "--directory", "/opt/ml")
     spec.ml.mkdir()
     (spec.ml / "ping").write_text("healthy")
-    spec = replace(spec, ports=(8080,), outbound=False)
+    spec = replace(spec, ports=(8080,), outbound=outbound)
     instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
     host, port = instance.addresses[8080]
     stage.wait_until_reached(host, port)
@@ -116,6 +119,8 @@ def test_a_program_that_handles_no_signal_is_stopped_at_once(stage: DockerStage)
 
 
 def test_out_of_memory_is_told_apart(stage: DockerStage) -> None:
+    if stage.daemon.machine.is_podman:
+        pytest.skip("podman 4.3 does not tell, with version 1 of cgroups")
     spec = stage.python(1, "print(len(bytearray(1 << 30)))")
     status = stage.run(replace(spec, memory_bytes=64 << 20))
     assert (status.exit_code, status.out_of_memory) == (137, True)
@@ -195,6 +200,8 @@ def test_what_is_written_over_a_view_never_reaches_its_source(
 def test_a_view_of_a_path_that_no_option_can_hold_is_read_only(
     stage: DockerStage, tmp_path: Path
 ) -> None:
+    if stage.daemon.machine.is_podman:
+        pytest.skip("podman binds no such path either")
     (source := tmp_path / "a,b:c").mkdir()
     (source / "data.csv").write_text("1")
     spec = stage.python(1, "print(open('/data/data.csv').read()); open('/data/new', 'w')")

@@ -25,7 +25,11 @@ from intermodal_engine.drivers.base import (
     StartFailedError,
 )
 from intermodal_engine.drivers.containers import options
-from intermodal_engine.drivers.containers.follower import NOT_EXECUTED, Follower, not_executed
+from intermodal_engine.drivers.containers.follower import (
+    Follower,
+    is_not_executed,
+    not_executed,
+)
 from intermodal_engine.drivers.containers.image_store import ImageStore
 from intermodal_engine.drivers.containers.machine import ContainerState, DaemonError, InUseError
 from intermodal_engine.drivers.containers.networks import Networks
@@ -46,6 +50,8 @@ _LOOK_S = 0.01
 """How often to look meanwhile; nothing tells when a process executes another program."""
 _CLOSE_S = 10.0
 """How long what is being removed may take."""
+_NOWHERE = ("127.0.0.1", 0)
+"""Of what has ended already: no connection, and never one to another's server."""
 _CANNOT_MOUNT = "failed to mount local volume"
 _CANNOT_RAISE = "error setting rlimit"
 _CANNOT_EXECUTE = re.compile(r'exec: \\?"(?P<program>[^"\\]+)\\?": (?P<cause>[^:]+)')
@@ -280,7 +286,7 @@ class DockerDriver:
             if follower.has_ended.wait(_LOOK_S) or time.monotonic() > give_up_at:
                 break
         status = folder.exit_status()
-        if status is not None and _is_not_executed(status):
+        if status is not None and is_not_executed(status.reason):
             raise CannotExecuteError(status.reason)
 
     def _runs_program(self, state: ContainerState) -> bool:
@@ -294,7 +300,7 @@ class DockerDriver:
     def _ended(self, folder: ContainerFolder, record: StartRecord, on_exit: OnExit) -> None:
         status = folder.exit_status()
         is_told_by_start = record["instance_id"] in self._starting
-        if status is None or not (is_told_by_start and _is_not_executed(status)):
+        if status is None or not (is_told_by_start and is_not_executed(status.reason)):
             on_exit(record["instance_id"])
 
     def _clean_up(self, record: StartRecord) -> None:
@@ -334,10 +340,10 @@ class DockerDriver:
         return self._daemon.state(found[0][0]) if found else None
 
     def _address(self, state: ContainerState, port: int) -> tuple[str, int]:
-        """Where a port is reached; nowhere if it has ended already."""
+        """Where a port is reached."""
         if self._daemon.machine.shows_containers:
-            return state.address or "127.0.0.1", port
-        return state.published.get(port, ("127.0.0.1", port))
+            return (state.address, port) if state.address else _NOWHERE
+        return state.published.get(port, _NOWHERE)
 
 
 def _start_record(
@@ -349,6 +355,7 @@ def _start_record(
         network=spec.network,
         boot_id=boot_id(),
         image=image,
+        program=next(iter(spec.argv), "its program"),
         log=str(spec.log),
         ports=list(spec.ports),
         volumes=[view.volume for view in views.values()],
@@ -368,10 +375,6 @@ def _own_limits() -> dict[str, int]:
     """This process's hard limits, as docker names them."""
     kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
     return {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
-
-
-def _is_not_executed(status: InstanceStatus) -> bool:
-    return status.exit_code in NOT_EXECUTED and (status.reason or "").startswith("cannot execute")
 
 
 def _start_error(spec: InstanceSpec, image: str, cause: str) -> StartFailedError:

@@ -27,7 +27,9 @@ _SIGNALS = range(129, 193)
 """Exit codes that stand for signals."""
 _CUT_OFF = (137, 143, 255)
 """Exit codes of containers that ended with their machine."""
-NOT_EXECUTED = (126, 127)
+NOT_EXECUTED = 127
+"""Exit code of what was no program; podman's init has another one for it."""
+_CANNOT_EXECUTE = "cannot execute "
 _END_S = 2.0
 """How long a container may take to end after its output has."""
 _AGAIN_S = 1.0
@@ -174,7 +176,8 @@ class Follower:
         elif state.exit_code in _CUT_OFF and self._record["boot_id"] != boot_id():
             self._folder.write_lost("the machine was restarted while it ran")
         else:
-            code = state.exit_code
+            reason = self._reason(state)
+            code = NOT_EXECUTED if is_not_executed(reason) else state.exit_code
             self._exit.write(
                 {
                     "exit_code": code,
@@ -183,7 +186,7 @@ class Follower:
                     "max_runtime_exceeded": self._folder.is_over_limit,
                     "started_at": state.started_at,
                     "ended_at": state.ended_at or time.time(),
-                    "reason": self._reason(state),
+                    "reason": reason,
                 }
             )
 
@@ -191,10 +194,10 @@ class Follower:
         if state.error:
             return state.error
         said = _INIT_SAYS.fullmatch(self._log.last_line)
-        if state.exit_code in NOT_EXECUTED and said is not None:
-            program = (said["program"] or b"the program").decode(errors="replace")
+        if state.exit_code != 0 and said is not None:
+            program = said["program"].decode(errors="replace") if said["program"] else None
             cause = (said["cause"] or said["other"]).decode(errors="replace")
-            return not_executed(program, cause, self._record["image"])
+            return not_executed(program or self._record["program"], cause, self._record["image"])
         if self._log.lost_bytes:
             return f"{self._log.lost_bytes} bytes of its log are lost: {self._log.error}"
         return None
@@ -227,4 +230,9 @@ def not_executed(program: str, cause: str, image: str) -> str:
             f"the image needs a program `{program}` on its PATH: `RUN pip install {ours}` brings "
             "ours, an image that is built `FROM` one of intermodal's has it"
         )
-    return f"cannot execute `{program}` in the image `{image}`: {cause}\nhint: {advice}"
+    return f"{_CANNOT_EXECUTE}`{program}` in the image `{image}`: {cause}\nhint: {advice}"
+
+
+def is_not_executed(reason: str | None) -> bool:
+    """Whether that is the reason of an end."""
+    return reason is not None and reason.startswith(_CANNOT_EXECUTE)

@@ -175,10 +175,11 @@ def check(spec: InstanceSpec, machine: Machine) -> None:
     Raises:
         PlanRefusedError: this daemon cannot give what it needs.
     """
-    if spec.ports and not spec.outbound and not machine.shows_containers:
+    is_reached = machine.shows_containers and not machine.is_podman
+    if spec.ports and not spec.outbound and not is_reached:
         raise PlanRefusedError(
             "network isolation was asked for, and what has no way out cannot be reached here: "
-            "docker runs without root, or in a virtual machine\n"
+            "docker runs without root, in a virtual machine, or is podman\n"
             "hint: leave network isolation out, or use docker with root on Linux"
         )
 

@@ -9,6 +9,7 @@ exit.json        how it ended, or that it was lost
 layers/          what it wrote over views
 """
 
+import errno
 import json
 import os
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ class StartRecord(TypedDict):
         network: the spec's.
         boot_id: the machine's; empty where it does not say.
         image: what it runs on.
+        program: what was to be executed, as far as the request says.
         log: the spec's.
         ports: the spec's.
         volumes: names of the volumes that are made for it.
@@ -43,6 +45,7 @@ class StartRecord(TypedDict):
     network: str
     boot_id: str
     image: str
+    program: str
     log: str
     ports: list[int]
     volumes: list[str]
@@ -135,9 +138,14 @@ def lay_out(spec: InstanceSpec) -> None:
 
     The daemon would make them as root, for an engine that is none to stumble over. An image may run
     as whomever it likes; nobody else comes this far, since the engine's home is closed.
+
+    Raises:
+        OSError: what is to be mounted is not there.
     """
     spec.ml.mkdir(parents=True, exist_ok=True)
     for mount in spec.mounts:
+        if not mount.source.exists():  # podman would make a folder there
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(mount.source))
         target = PurePosixPath(mount.target)
         if target.is_relative_to(ML):
             place = spec.ml / target.relative_to(ML)

@@ -129,8 +129,9 @@ def test_a_server_without_a_way_out_needs_a_container_that_can_be_reached(
 ) -> None:
     isolated = replace(spec, ports=(8080,), outbound=False)
     options.check(isolated, LINUX)
-    with pytest.raises(PlanRefusedError, match=r"network isolation(.|\n)*hint: "):
-        options.check(isolated, ROOTLESS)
+    for machine in (ROOTLESS, DESKTOP, PODMAN):
+        with pytest.raises(PlanRefusedError, match=r"network isolation(.|\n)*hint: "):
+            options.check(isolated, machine)
 
 
 def test_mounts_take_any_path_and_views_become_overlays(spec: InstanceSpec) -> None:
