@@ -95,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
     _add_json(add("status", "show the engine"))
     _add_logs(add("logs", "print the log of a job or an endpoint"))
     _add_drill(commands)
+    _add_json(add("images", "list the images, and what stands in for them here"))
     _add_prune(add("prune", "free what ended jobs left behind"))
     _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
     _add_exec(add("exec", "run a command with the environment that `env` prints"))
@@ -114,6 +115,8 @@ def _command(name: str) -> Command:
             from intermodal_engine.cli.logs import logs as command
         case "drill":
             from intermodal_engine.cli.drill import drill as command
+        case "images":
+            from intermodal_engine.cli.images import images as command
         case "prune":
             from intermodal_engine.cli.prune import prune as command
         case "env":

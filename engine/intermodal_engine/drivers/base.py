@@ -43,7 +43,7 @@ class InstanceSpec:
         network: name of the group's network; its instances reach each other by host name.
         folder: the instance's own folder on the host; the driver keeps its records here
             (plan, exit record, layers). Made by the caller, empty at first start.
-        ml: the host's folder that becomes `/opt/ml`.
+        ml: the host's folder of what is in `/opt/ml`; an image may have more there.
         image: image name as in the request.
         command: arguments to the image's entry point, `("train",)` or `("serve",)` as a rule: an
             image without one runs them as a program.

@@ -124,7 +124,7 @@ class Daemon:
                 found = self._api.inspect_image(name)
         except NotThereError:
             return None
-        return LocalImage(found["Id"], found.get("Architecture", ""))
+        return LocalImage(found["Id"], found.get("Architecture", ""), found.get("Size", 0))
 
     def pull(self, repository: str, tag: str) -> Iterator[Mapping[str, Any]]:
         """Pulls an image with docker's own credentials; yields what the daemon tells of it.

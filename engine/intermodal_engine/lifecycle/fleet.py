@@ -193,7 +193,8 @@ class Fleet:
         folder = self._settings.instances_folder / KIND / record.name / member.member_id
         model = variant.get("model_folder")
         mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
-        (folder / "ml" / "model").mkdir(parents=True, exist_ok=True)
+        # Without any, the model is what a container's own image has there.
+        (folder / "ml" / ("model" if mounts else "")).mkdir(parents=True, exist_ok=True)
         owner = f"{KIND}/{record.name}"
         network = f"{owner}/{member.member_id}"
         limits = limits_of(variant["instance_type"])

@@ -228,6 +228,7 @@ class DockerDriver:
             names,
             record["image"],
             self._daemon.machine,
+            laid_out=sorted(one.name for one in spec.ml.iterdir()),
             views=views,
             user=self._user,
             ulimits=options.ulimits_for(

@@ -37,10 +37,12 @@ class LocalImage:
     Attributes:
         image_id: its content's, for example `sha256:…`.
         architecture: for example `amd64`.
+        size_bytes: on disk.
     """
 
     image_id: str
     architecture: str
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

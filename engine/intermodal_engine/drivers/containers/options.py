@@ -6,7 +6,7 @@ https://docs.docker.com/reference/api/engine/ (ContainerCreate, NetworkCreate, V
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,17 +134,21 @@ def config_of(
     image: str,
     machine: Machine,
     *,
+    laid_out: Iterable[str],
     views: dict[int, View],
     user: str | None,
     ulimits: Mapping[str, int],
 ) -> dict[str, Any]:
     """The body of ContainerCreate.
 
+    Of the image's `/opt/ml`, with its own code or model, only what was laid out hides anything.
+
     Args:
         spec: what shall run.
         names: what it is called.
         image: the image's name or id.
         machine: where it runs.
+        laid_out: names of what there is in the spec's `ml`.
         views: the volumes that there are for its views; without one, a view is read-only.
         user: `uid:gid` that it runs as; None: the image's.
         ulimits: limits of its processes; see `ulimits_for`.
@@ -159,7 +163,11 @@ def config_of(
         "Labels": labels_of(spec, names),
         "ExposedPorts": ports,
         "StopTimeout": math.ceil(spec.stop_grace_s),
-        "HostConfig": _host_config(spec, names, machine, views) | {"Ulimits": limits},
+        "HostConfig": {
+            **_host_config(spec, names, machine),
+            "Mounts": _mounts(spec, laid_out, views),
+            "Ulimits": limits,
+        },
         "NetworkingConfig": {"EndpointsConfig": {names.network: {"Aliases": [spec.host]}}},
     }
     if spec.entrypoint:
@@ -214,14 +222,11 @@ def ulimits_for(machine: Machine, own: Mapping[str, int], *, can_raise: bool) ->
     return {"nofile": own["nofile"], "nproc": min(own["nproc"], _PROCESSES)}
 
 
-def _host_config(
-    spec: InstanceSpec, names: Names, machine: Machine, views: dict[int, View]
-) -> dict[str, Any]:
+def _host_config(spec: InstanceSpec, names: Names, machine: Machine) -> dict[str, Any]:
     memory_bytes = spec.memory_bytes or machine.memory_bytes
     host: dict[str, Any] = {
         "Init": True,
         "NetworkMode": names.network,
-        "Mounts": _mounts(spec, views),
         "LogConfig": {
             "Type": "json-file",
             "Config": {} if machine.is_podman else _KEEP_ALL_LOGS,
@@ -242,8 +247,16 @@ def _host_config(
     return host
 
 
-def _mounts(spec: InstanceSpec, views: dict[int, View]) -> list[dict[str, Any]]:
-    mounts = [_bind(spec.ml, str(ML), read_only=False)]
+def _mounts(
+    spec: InstanceSpec, laid_out: Iterable[str], views: dict[int, View]
+) -> list[dict[str, Any]]:
+    own = {mount.target for mount in spec.mounts}
+    targets = {f"{ML}/{name}": spec.ml / name for name in laid_out}
+    mounts = [
+        _bind(source, target, read_only=False)
+        for target, source in targets.items()
+        if target not in own
+    ]
     for number, mount in enumerate(spec.mounts):
         if number in views:
             volume = views[number].volume

@@ -26,7 +26,14 @@ def config(spec: InstanceSpec, machine: Machine = LINUX, user: str | None = None
     names = options.names_of(spec, "engine", "0a1b2c3d4e5f")
     views = options.views_of(spec, names, spec.folder / "layers")
     return options.config_of(
-        spec, names, "image:1", machine, views=views, user=user, ulimits={"nofile": 9}
+        spec,
+        names,
+        "image:1",
+        machine,
+        laid_out=("input", "model"),
+        views=views,
+        user=user,
+        ulimits={"nofile": 9},
     )
 
 
@@ -144,7 +151,8 @@ def test_mounts_take_any_path_and_views_become_overlays(spec: InstanceSpec) -> N
     )
     mounts = config(spec)["HostConfig"]["Mounts"]
     assert [(one["Source"], one["Target"], one.get("ReadOnly")) for one in mounts] == [
-        (str(spec.ml), "/opt/ml", False),
+        (f"{spec.ml}/input", "/opt/ml/input", False),
+        (f"{spec.ml}/model", "/opt/ml/model", False),
         ("/data/a:b", "/opt/ml/input/data/odd", True),
         ("/cache", "/var/cache", False),
         ("intermodal-0a1b2c3d4e5f-2", "/opt/ml/input/data/train", None),
