@@ -17,7 +17,9 @@ from sklearn.datasets import load_digits
 from containers.plan import ROOT
 from intermodal import LocalSession
 from intermodal.estimator import Estimator
+from intermodal.model import Model
 from intermodal.mxnet import MXNet
+from intermodal.predictor import Predictor
 from intermodal.pytorch import PyTorch
 from intermodal_contract.catalogue import nearest
 from tests.helpers.built_images import docker, image, make
@@ -70,6 +72,14 @@ def save(number, frame):
 signal.signal(signal.SIGTERM, save)
 print("training", flush=True)
 time.sleep(600)
+"""
+
+BROUGHT = """
+def model_fn(model_dir):
+    return "brought"
+
+def transform_fn(model, body, content_type, accept):
+    return model.encode() + b" " + body, "text/plain"
 """
 
 COUNTS = """
@@ -266,6 +276,29 @@ def test_an_image_of_ones_own_trains_what_it_brings(
         estimator.fit(logs=False)
         lines = log_lines(clients["logs"], estimator.jobs[-1].name)
         assert any(re.match(r"slope +2 +2\.000", line) for line in lines), lines
+    finally:
+        docker().run("rmi", "--force", name)
+
+
+def test_an_image_that_brings_its_model_is_deployed_without_an_archive(
+    session: LocalSession, beside: DockerEngine, tmp_path: Path
+) -> None:
+    name = "intermodal-test/my-model:1"
+    (tmp_path / "inference.py").write_text(BROUGHT)
+    (tmp_path / "Dockerfile").write_text(
+        "ARG IMAGE\nFROM ${IMAGE}\nCOPY inference.py /opt/ml/model/code/\n"
+    )
+    done = make("build-serve", FRAMEWORK="mxnet", CODE=str(tmp_path), TAG=name)
+    assert done.returncode == 0, done.stderr
+    try:
+        model = Model(image_uri=name, role=ROLE, sagemaker_session=session, predictor_cls=Predictor)
+        predictor = model.deploy(initial_instance_count=2, instance_type="ml.m5.large")
+        try:
+            assert predictor.predict(b"[1]") == b"brought [1]"
+        finally:
+            predictor.delete_model()
+            predictor.delete_endpoint()
+            wait_for(lambda: beside.left() == [])
     finally:
         docker().run("rmi", "--force", name)
 
