@@ -71,7 +71,7 @@ def test_a_busy_port_is_named_with_a_way_out(engine: RunningEngine, tmp_path: Pa
                 "up", f"--home={tmp_path}", f"--port={port}", "--driver=fake", *detach, check=False
             )
             assert done.returncode == 1
-            assert f"port {port} is in use" in done.stderr
+            assert f"port {port} on 127.0.0.1 is in use" in done.stderr
             assert "hint: choose another port with `--port N`" in done.stderr
 
 
