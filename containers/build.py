@@ -102,6 +102,7 @@ def build(docker: Docker, plan: ImagePlan) -> None:
         IntermodalError: it could not be built.
     """
     began = time.monotonic()
+    before = _image_id(docker, plan.name)
     with tempfile.TemporaryDirectory() as scratch:
         index = Path(scratch, "index")
         index.write_text(index_settings(docker.environment))
@@ -112,7 +113,7 @@ def build(docker: Docker, plan: ImagePlan) -> None:
     if plan.only_resolve:
         print(*(match[1] for line in said if (match := _RESOLVED.match(line))), sep="\n")
     else:
-        _tell(docker, plan.name, began)
+        _tell(docker, plan.name, before, began)
 
 
 def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None:
@@ -126,6 +127,7 @@ def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None
     own = folder / "Dockerfile"
     dockerfile = own if own.is_file() else ROOT / "containers/code.Dockerfile"
     began = time.monotonic()
+    before = _image_id(docker, name)
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch, "id")
         _run(docker, code_argv(plan, folder, dockerfile, made), f"{name} from {dockerfile}")
@@ -133,7 +135,7 @@ def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None
     if not _is_upon(docker, image, plan.name):
         _check_program(docker, image, PROGRAMS[plan.purpose], dockerfile)
     docker.run("tag", image, name)
-    _tell(docker, name, began)
+    _tell(docker, name, before, began)
 
 
 def _is_upon(docker: Docker, image: str, base: str) -> bool:
@@ -207,9 +209,16 @@ def explain(said: Sequence[str]) -> IntermodalError:
     return IntermodalError(f"the image could not be built; docker said:\n{shown}")
 
 
-def _tell(docker: Docker, name: str, began: float) -> None:
+def _tell(docker: Docker, name: str, before: str | None, began: float) -> None:
+    """Says what was built, and lets go of what had the name before, unless something uses it."""
+    if before is not None and before != _image_id(docker, name):
+        docker.run("rmi", before)
     size = int(docker.ask("image", "inspect", "--format", "{{.Size}}", name) or 0)
     print(f"{name}  {size / 1e6:,.0f} MB  built in {time.monotonic() - began:.1f} s")
+
+
+def _image_id(docker: Docker, name: str) -> str | None:
+    return docker.ask("image", "inspect", "--format", "{{.Id}}", name)
 
 
 def _code_name(folder: Path, tag: str | None) -> str:
