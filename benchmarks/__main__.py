@@ -15,6 +15,7 @@ AREAS = (
     "install",
     "engine",
     "environments",
+    "images",
     "jobs",
     "endpoints",
     "channels",

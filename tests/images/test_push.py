@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from intermodal_contract.catalogue import releases
 from tests.helpers.docker_registry import PASSWORD, USER, docker_registry
 from tests.helpers.engine import RunningEngine, running_engine
-from tests.helpers.tiny_image import docker_or_skip, tiny_image
+from tests.helpers.tiny_image import tiny_image
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,10 @@ AWS = Path(sys.executable).with_name("aws")
 
 
 @pytest.fixture(scope="module")
-def docker_client() -> Iterator[Any]:
-    with docker_or_skip() as client:
-        yield client
+def docker_client(daemon: object) -> Iterator[Any]:
+    client = docker.from_env()
+    yield client
+    client.close()
 
 
 @pytest.fixture(name="tiny_image")
