@@ -89,7 +89,7 @@ test-unit: $(READY) ## Run the fast tests only: unit, wire
 	@$(PYTEST) $(UNIT) $(PYTEST_FLAGS)
 
 test-images: $(READY) ## Build the images and run jobs and endpoints in them; needs a docker engine
-	@$(PYTEST) tests/images $(PYTEST_FLAGS)
+	@$(PYTEST) tests/images -o timeout=900 $(PYTEST_FLAGS)
 
 test-gpu: $(READY) ## Run what only a machine with a GPU can show; needs one, and a docker engine
 	@$(PYTEST) tests -m gpu $(PYTEST_FLAGS)
