@@ -36,6 +36,8 @@ _STEP = re.compile(r"#(\d+) \[([\w-]+) +\d+/\d+\] (RUN|COPY|FROM)")
 _NEWS = re.compile(r"#(\d+) (?!sha256:|DONE 0\.|CACHED|resolve )")
 _RESOLVED = re.compile(r"#\d+ [\d.]+  \+ (\S+==\S+)")
 _TEXT = re.compile(r"#\d+ (?:[\d.]+ )?(.*)")
+_REPEATED = ("#", "---", " > [", "executor failed")
+"""How lines begin in which docker says again what it has said, or names the step again."""
 _OWN_ERROR = re.compile(r"error: (.*)")
 _OWN_HINT = re.compile(r"hint: (.*)")
 _EXPLANATIONS = (
@@ -194,15 +196,14 @@ def _run(docker: Docker, argv: list[str], what: str) -> Sequence[str]:
 
 def explain(said: Sequence[str]) -> IntermodalError:
     """Why a build failed, from docker's last words."""
-    words = [match[1] for line in said if (match := _TEXT.match(line))] + [
-        line for line in said if not line.startswith("#")
-    ]
+    words = [match[1] for line in said if (match := _TEXT.match(line)) and match[1].strip()]
+    words += [line for line in said if not line.startswith(_REPEATED) and line.strip()]
     own = next((match for word in words if (match := _OWN_ERROR.fullmatch(word))), None)
     hint = next((match for word in words if (match := _OWN_HINT.fullmatch(word))), None)
     if own is not None and hint is not None:
         return IntermodalError(own[1], hint=hint[1])
     for pattern, meaning, help_ in _EXPLANATIONS:
-        telling = [word for word in words if re.search(pattern, word)]
+        telling = [word for word in words if re.search(pattern, word, re.IGNORECASE)]
         if telling:
             return IntermodalError(f"{meaning}: {telling[-1].strip()}", hint=help_)
     shown = "\n".join(words[-_SHOWN_LINES:])

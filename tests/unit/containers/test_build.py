@@ -54,9 +54,27 @@ def test_what_docker_says_is_explained(said: str, message: str, hint: str) -> No
     assert hint in str(error.hint)
 
 
-def test_what_nobody_foresaw_is_shown() -> None:
-    error = explain(["#1 0.1 something", "#1 0.2 went wrong"])
-    assert "something\nwent wrong" in error.message
+FULL = """\
+#9 12.1 error: Failed to install: mxnet-1.9.1-py3-none-manylinux2014_x86_64.whl
+#9 12.1   Caused by: No space left on device (os error 28)
+#9 ERROR: executor failed running [/bin/sh -c sh /build/install.sh framework]: exit code: 2
+------
+ > [framework 1/2] RUN sh /build/install.sh framework:
+
+
+executor failed running [/bin/sh -c sh /build/install.sh framework]: exit code: 2
+"""
+
+
+def test_a_full_disk_is_told_whoever_met_it() -> None:
+    error = explain(FULL.splitlines())
+    assert error.message.startswith("the disk is full: Caused by: No space left on device")
+
+
+def test_what_nobody_foresaw_is_shown_and_not_what_docker_repeats() -> None:
+    said = ["#1 0.1 something", "#1 0.2 went wrong", "#1 0.3 ", "------", " > [a 1/2] RUN b:", ""]
+    error = explain([*said, "executor failed running [/bin/sh -c b]: exit code: 1"])
+    assert error.message.endswith("docker said:\nsomething\nwent wrong")
 
 
 def test_without_docker_there_is_one_clear_message(
