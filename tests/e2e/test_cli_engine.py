@@ -43,6 +43,21 @@ def test_any_role_has_an_arn(engine: RunningEngine) -> None:
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Action"] == "sts:AssumeRole"
 
 
+def test_any_role_may_do_everything(engine: RunningEngine) -> None:
+    asked = {"s3:GetObject", "ecr:BatchGetImage"}
+    pages = (
+        engine.client("iam")
+        .get_paginator("simulate_principal_policy")
+        .paginate(
+            PolicySourceArn="arn:aws:iam::123456789012:role/trainer", ActionNames=sorted(asked)
+        )
+    )
+    results = [result for page in pages for result in page["EvaluationResults"]]
+    assert {one["EvalActionName"]: one["EvalDecision"] for one in results} == dict.fromkeys(
+        asked, "allowed"
+    )
+
+
 def test_status_tells_what_a_client_needs(engine: RunningEngine) -> None:
     status = json.loads(engine.cli("status", "--json").stdout)
     assert status["endpoint_url"] == f"http://127.0.0.1:{status['port']}"

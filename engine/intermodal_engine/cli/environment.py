@@ -5,6 +5,7 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_engine import identity
@@ -29,27 +30,25 @@ _SERVICE_ENDPOINT_PREFIX = "AWS_ENDPOINT_URL_"
 _PROXY_EXCEPTIONS = ("127.0.0.1", "localhost")
 _OURS = (
     "AWS_ENDPOINT_URL",
+    "INTERMODAL_ENDPOINT_URL",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
 )
+_HOOK = str(Path(__file__).resolve().parents[1] / "clients/python")
 
 
 def env(options: argparse.Namespace) -> int:
     """Prints the environment as shell lines, or as JSON."""
     if options.unset:
-        print(f"unset {' '.join(_OURS)}")
+        _print_lines(_undone(os.environ))
         return EXIT_OK
     variables = _variables(settings_of(options), os.environ)
     if options.json:
         print(json.dumps(variables, indent=2))
         return EXIT_OK
-    if names := [name for name, value in variables.items() if value is None]:
-        print(f"unset {' '.join(names)}")
-    for name, value in variables.items():
-        if value is not None:
-            print(f"export {name}={shlex.quote(value)}")
+    _print_lines(variables)
     return EXIT_OK
 
 
@@ -82,13 +81,37 @@ def _variables(settings: Settings, present: Mapping[str, str]) -> dict[str, str 
     return {
         **dict.fromkeys(unwanted),
         "AWS_ENDPOINT_URL": state.endpoint_url,
+        # Says that it is the engine's address: what acts towards the engine only looks here.
+        "INTERMODAL_ENDPOINT_URL": state.endpoint_url,
         "AWS_ACCESS_KEY_ID": pair.access_key_id,
         "AWS_SECRET_ACCESS_KEY": pair.secret_access_key,
         "AWS_REGION": state.region,
         "AWS_DEFAULT_REGION": state.region,
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
+        "PYTHONPATH": os.pathsep.join([_HOOK, *_python_path(present)]),
     }
+
+
+def _undone(present: Mapping[str, str]) -> dict[str, str | None]:
+    """What takes ours back and leaves the user's own."""
+    path = _python_path(present)
+    return {**dict.fromkeys(_OURS), "PYTHONPATH": os.pathsep.join(path) if path else None}
+
+
+def _print_lines(variables: Mapping[str, str | None]) -> None:
+    """The lines that a POSIX shell evaluates."""
+    if names := [name for name, value in variables.items() if value is None]:
+        print(f"unset {' '.join(names)}")
+    for name, value in variables.items():
+        if value is not None:
+            print(f"export {name}={shlex.quote(value)}")
+
+
+def _python_path(present: Mapping[str, str]) -> list[str]:
+    """The user's own folders of `PYTHONPATH`; an empty part would be the working folder."""
+    parts = present.get("PYTHONPATH", "").split(os.pathsep)
+    return [part for part in parts if part and part != _HOOK]
 
 
 def _no_proxy(present: Mapping[str, str]) -> str:

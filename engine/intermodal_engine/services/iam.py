@@ -2,9 +2,11 @@
 
 The engine keeps no roles. A role that a request names is used as a name only, never checked, so
 GetRole answers for any name that IAM would take: clients such as the vendor's SDK look a role up
-to turn its name into an ARN, and must get the ARN that a job of this account would carry.
+to turn its name into an ARN, and must get the ARN that a job of this account would carry. They
+then ask what the role may do: everything, because the engine evaluates no policies.
 
 https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRole.html
+https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 """
 
 import base64
@@ -46,10 +48,32 @@ def get_role(call: Call, parameters: Parameters) -> Parameters:
     }
 
 
+def simulate_principal_policy(_call: Call, parameters: Parameters) -> Parameters:
+    """Every action is allowed on every resource, in one page."""
+    resources = parameters.get("ResourceArns") or ["*"]
+    return {
+        "EvaluationResults": [
+            {
+                "EvalActionName": action,
+                "EvalResourceName": resource,
+                "EvalDecision": "allowed",
+                "MatchedStatements": [],
+                "MissingContextValues": [],
+            }
+            for action in parameters["ActionNames"]
+            for resource in resources
+        ],
+        "IsTruncated": False,
+    }
+
+
 def role_id(name: str) -> str:
     """A role's stable unique id, in the form that IAM gives it."""
     digest = hashlib.sha256(name.encode()).digest()
     return "AROA" + base64.b32encode(digest)[:17].decode("ascii")
 
 
-OPERATIONS: dict[str, Operation] = {"GetRole": get_role}
+OPERATIONS: dict[str, Operation] = {
+    "GetRole": get_role,
+    "SimulatePrincipalPolicy": simulate_principal_policy,
+}

@@ -122,3 +122,101 @@ def test_env_is_quick_and_imports_neither_server_nor_botocore(home: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+# Without any vendor's SDK: only what they do, which is to write down the address of STS.
+WHERE = """
+import boto3, sys
+client = boto3.client("sts", endpoint_url="https://sts.eu-west-1.amazonaws.com")
+print(client.meta.endpoint_url)
+"""
+
+
+def run_python(home: Path, program: str, environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [*CLI, "exec", "--home", str(home), "--", sys.executable, "-c", program],
+        env=environment or {},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_program_that_writes_down_an_address_of_aws_still_gets_to_the_engine(home: Path) -> None:
+    assert run_python(home, WHERE) == "http://127.0.0.1:8123"
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        "os.environ['AWS_ENDPOINT_URL'] = 'http://127.0.0.1:4566'",
+        "os.environ.pop('AWS_ENDPOINT_URL')",
+        "os.environ.pop('INTERMODAL_ENDPOINT_URL')",
+    ],
+)
+def test_a_program_that_leaves_the_engine_goes_where_it_says(home: Path, leave: str) -> None:
+    program = f"import os; {leave}\n{WHERE}"
+    assert run_python(home, program) == "https://sts.eu-west-1.amazonaws.com"
+
+
+def test_a_client_with_keys_of_its_own_goes_where_it_says(home: Path) -> None:
+    program = WHERE.replace(
+        "endpoint_url=", "aws_access_key_id='AKIA0', aws_secret_access_key='0', endpoint_url="
+    )
+    assert run_python(home, program) == "https://sts.eu-west-1.amazonaws.com"
+
+
+def test_an_address_that_is_not_of_aws_is_left_alone(home: Path) -> None:
+    program = WHERE.replace("https://sts.eu-west-1.amazonaws.com", "http://127.0.0.1:1")
+    assert run_python(home, program) == "http://127.0.0.1:1"
+
+
+def test_a_sitecustomize_of_the_users_runs_all_the_same(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("MINE = 'runs'\n")
+    program = WHERE + "import sitecustomize; print(sitecustomize.MINE)"
+    shown = run_python(home, program, {"PYTHONPATH": str(tmp_path)})
+    assert shown.splitlines() == ["http://127.0.0.1:8123", "runs"]
+
+
+def test_a_program_without_boto3_imports_next_to_nothing_more(home: Path) -> None:
+    program = "import sys; print(sorted({'importlib.util', 'typing', 're'} & sys.modules.keys()))"
+    plain = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True)
+    assert run_python(home, program) == plain.stdout.strip()
+
+
+def test_what_env_adds_twice_is_there_once_and_unset_takes_only_ours_back(
+    home: Path,
+) -> None:
+    lines = {}
+    for name, options in (("set", []), ("undo", ["--unset"])):
+        lines[name] = f'eval "$({" ".join(CLI)} env --home {home} {" ".join(options)})"\n'
+    show = 'echo "$PYTHONPATH ${AWS_ENDPOINT_URL-none}"\n'
+    done = subprocess.run(
+        ["sh", "-c", lines["set"] * 2 + show + lines["undo"] + show],
+        env={"PYTHONPATH": "/mine", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    there, after = done.stdout.splitlines()
+    assert there.count("/clients/python:") == 1
+    assert there.endswith("/clients/python:/mine http://127.0.0.1:8123")
+    assert after == "/mine none"
+
+
+# As the vendor's SDKs do it: each of them in a module of its own, by a function of this name.
+TELEMETRY = """
+import sagemaker.telemetry.telemetry_logging as telemetry
+print(telemetry._requests_helper("https://sm-pysdk-t-eu-west-1.s3.amazonaws.com", 2))
+"""
+
+
+@pytest.mark.parametrize(("leave", "sent"), [("", "None"), ("del os.environ[NAME]", "sent")])
+def test_the_vendors_sdk_tells_aws_nothing_about_what_is_done_on_the_engine(
+    home: Path, tmp_path: Path, leave: str, sent: str
+) -> None:
+    (tmp_path / "sagemaker/telemetry").mkdir(parents=True)
+    module = tmp_path / "sagemaker/telemetry/telemetry_logging.py"
+    module.write_text("def _requests_helper(url, timeout):\n    return 'sent'\n")
+    program = f"import os; NAME = 'AWS_ENDPOINT_URL'; {leave}\n{TELEMETRY}"
+    assert run_python(home, program, {"PYTHONPATH": str(tmp_path)}) == sent
