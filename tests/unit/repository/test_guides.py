@@ -8,18 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from intermodal_engine.services.table import TABLE
 from intermodal_engine.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 GUIDES = ROOT / "docs/guides"
-
-
-def test_the_list_of_operations_is_the_engines_table() -> None:
-    rows = re.findall(r"^\| ([a-z0-9-]+) \| (`[^|]*) \|", read("operations.md"), re.MULTILINE)
-    listed = [(service, name) for service, names in rows for name in re.findall(r"`(\w+)`", names)]
-    served = [(service, name) for service, operations in TABLE.items() for name in operations]
-    assert sorted(listed) == sorted(served)
 
 
 def test_every_command_is_described_and_every_described_command_exists() -> None:

@@ -146,6 +146,7 @@ def _read_token(token: str | None) -> str:
 
 def _answers(result: Parameters) -> Operation:
     def perform(call: Call, parameters: Parameters) -> Parameters:
+        """What AWS answers for a fresh bucket."""
         call.backends.objects.bucket(parameters["Bucket"])
         return result
 
@@ -154,6 +155,7 @@ def _answers(result: Parameters) -> Operation:
 
 def _refuses(code: str, message: str) -> Operation:
     def perform(call: Call, parameters: Parameters) -> Parameters:
+        """The error that AWS answers for a fresh bucket."""
         bucket = call.backends.objects.bucket(parameters["Bucket"])
         raise ServiceError(code, message, status=404, fields={"BucketName": bucket.name})
 
