@@ -33,7 +33,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu \
+.PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu test-vendor \
 	fuzz check format bench clean
 
 help: ## Say what there is to make (the default)
@@ -94,6 +94,10 @@ test-images: $(READY) ## Build the images and run jobs and endpoints in them; ne
 test-gpu: $(READY) ## Run what only a machine with a GPU can show; needs one, and a docker engine
 	@$(PYTEST) tests -m gpu $(PYTEST_FLAGS)
 
+# Two processes: most of the time is the SDKs' own waiting.
+test-vendor: $(READY) ## Run the vendor's SDKs, unmodified, against the engine
+	@$(PYTEST) tests/vendor --numprocesses 2 --dist loadfile $(PYTEST_FLAGS)
+
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
@@ -115,7 +119,7 @@ bench: $(READY) ## Measure speed and memory, print each figure beside what must 
 
 clean: ## Remove what the other targets made, except .venv
 	@if [ -e '$(QUICKSTART_HOME)/engine.json' ]; then $(BIN)/intermodal down --home '$(QUICKSTART_HOME)'; fi
-	@rm -rf .quickstart .bench-peers benchmarks/results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .quickstart .bench-peers .vendor benchmarks/results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # pip is silent here unless something goes wrong; then its own words are shown.

@@ -36,7 +36,8 @@ _OURS = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
 )
-_HOOK = str(Path(__file__).resolve().parents[1] / "clients/python")
+HOOK = str(Path(__file__).resolve().parents[1] / "clients/python")
+"""The folder on `PYTHONPATH` that sends Python programs to the engine; nothing else is in it."""
 
 
 def env(options: argparse.Namespace) -> int:
@@ -89,7 +90,7 @@ def _variables(settings: Settings, present: Mapping[str, str]) -> dict[str, str 
         "AWS_DEFAULT_REGION": state.region,
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "PYTHONPATH": os.pathsep.join([_HOOK, *_python_path(present)]),
+        "PYTHONPATH": os.pathsep.join([HOOK, *_python_path(present)]),
     }
 
 
@@ -111,7 +112,7 @@ def _print_lines(variables: Mapping[str, str | None]) -> None:
 def _python_path(present: Mapping[str, str]) -> list[str]:
     """The user's own folders of `PYTHONPATH`; an empty part would be the working folder."""
     parts = present.get("PYTHONPATH", "").split(os.pathsep)
-    return [part for part in parts if part and part != _HOOK]
+    return [part for part in parts if part and part != HOOK]
 
 
 def _no_proxy(present: Mapping[str, str]) -> str:

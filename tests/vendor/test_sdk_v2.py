@@ -1,0 +1,80 @@
+"""The vendor's SDK, version 2, as it is: users' programs under `intermodal exec` and `env`."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine import RunningEngine
+from tests.helpers.examples import told
+from tests.helpers.vendor_sdk import V2, User, WatchedProxy, python_or_skip
+
+pytestmark = [pytest.mark.vendor, pytest.mark.timeout(600)]
+ACCOUNT = "123456789012"
+
+
+@pytest.fixture(scope="module")
+def user(
+    engine: RunningEngine, proxy: WatchedProxy, tmp_path_factory: pytest.TempPathFactory
+) -> User:
+    return User(engine, python_or_skip(V2), tmp_path_factory.mktemp("v2"), proxy)
+
+
+@pytest.fixture(scope="module")
+def notebook(user: User) -> str:
+    return user.runs("v2_pytorch.py")
+
+
+def test_fit_deploy_and_predict_do_what_the_script_says(notebook: str) -> None:
+    assert told(notebook, "prediction") == "[2.0, 4.0]"
+
+
+def test_the_job_logs_come_to_the_user_and_the_hook_does_not_come_into_the_job(
+    notebook: str,
+) -> None:
+    assert "channel ['numbers.csv'] 3" in notebook
+    assert "hook None False" in notebook
+
+
+def test_the_role_and_the_default_bucket_are_the_engines(notebook: str) -> None:
+    bucket = f"sagemaker-us-east-1-{ACCOUNT}"
+    assert told(notebook, "bucket") == bucket
+    assert told(notebook, "inputs") == f"s3://{bucket}/data/demo"
+    assert told(notebook, "role") == f"arn:aws:iam::{ACCOUNT}:role/intermodal-local"
+
+
+def test_a_job_is_attached_to(notebook: str) -> None:
+    same_model, hyperparameters = told(notebook, "attached").split(" ", 1)
+    assert same_model == "True"
+    assert "'epochs': '3'" in hyperparameters
+
+
+def test_an_image_of_ones_own_is_trained_with(user: User, engine: RunningEngine) -> None:
+    uri = told(user.runs_after_env("v2_own_image.py"), "model_data")
+    with tarfile.open(stored(engine, uri)) as archive:
+        file = archive.extractfile("hyperparameters.json")
+        assert file is not None
+        assert json.load(file) == {"epochs": "3"}
+
+
+@pytest.mark.usefixtures("mxnet_can_be_had")
+def test_mxnet_trains(user: User, engine: RunningEngine) -> None:
+    output = user.runs("v2_mxnet.py")
+    assert "total 6.0" in output
+    assert stored(engine, told(output, "model_data")).exists()
+
+
+def test_batch_transform_is_refused_by_its_name_since_it_is_not_there_yet(user: User) -> None:
+    error = told(user.runs("v2_transformer.py"), "error")
+    assert "NotImplementedException" in error
+    assert "does not serve `sagemaker.CreateTransformJob` yet" in error
+
+
+@pytest.mark.usefixtures("notebook")
+def test_nothing_was_sent_to_aws(proxy: WatchedProxy) -> None:
+    assert proxy.to_aws == []
+
+
+def stored(engine: RunningEngine, uri: str) -> Path:
+    return engine.home / "s3" / uri.removeprefix("s3://")
