@@ -18,6 +18,7 @@ AREAS = (
     "images",
     "jobs",
     "endpoints",
+    "sdks",
     "channels",
     "training",
     "fast_file",

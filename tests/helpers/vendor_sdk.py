@@ -1,12 +1,5 @@
-"""The vendor's SDK in environments of its own, and its users' programs run against an engine.
+"""Somebody with the vendor's SDK, whose programs run against an engine."""
 
-The environments are kept in `.vendor/`, so they are made once. Wheels come from where pip is told.
-"""
-
-import fcntl
-import hashlib
-import os
-import shutil
 import socketserver
 import subprocess
 import threading
@@ -17,51 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from intermodal_engine.drivers.environment_sources import (
-    pip_options,
-    uv_options,
-    uv_program,
-    uv_variables,
-)
 from tests.helpers.engine import CLI, RunningEngine, scrubbed_environment
+from tests.helpers.vendor_environments import NotToBeHadError, environment
 
-ROOT = Path(__file__).parents[2]
-ENVIRONMENTS = ROOT / ".vendor"
-PROGRAMS = ROOT / "tests/vendor/programs"
-V2 = "sagemaker==2.257.7"
-V3 = "sagemaker>=3.27,<4"
+PROGRAMS = Path(__file__).parents[1] / "vendor/programs"
 _PROGRAM_TIMEOUT_S = 240
 
 
-class NotToBeHadError(Exception):
-    """The SDK cannot be installed here; the message is uv's."""
-
-
-def environment(requirement: str) -> Path:
-    """The Python of an environment with that SDK, made if it is not there.
-
-    Args:
-        requirement: for example `sagemaker==2.257.7`.
-
-    Raises:
-        NotToBeHadError: it cannot be made.
-    """
-    digest = hashlib.sha256(requirement.encode()).hexdigest()[:8]
-    folder = ENVIRONMENTS / f"sagemaker-{digest}"
-    mark = folder / ".ready"
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    with (ENVIRONMENTS / f"{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not mark.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _uv("venv", "--quiet", str(folder))
-            _uv("pip", "install", "--quiet", "--python", str(folder), requirement)
-            mark.touch()
-    return folder / "bin/python"
-
-
 def python_or_skip(requirement: str) -> Path:
-    """The same, for tests: where the SDK cannot be had, the tests say so loudly."""
+    """The Python of an environment with an SDK; where it cannot be had, tests say so loudly."""
     try:
         return environment(requirement)
     except NotToBeHadError as error:
@@ -160,19 +117,3 @@ def watched_proxy() -> Iterator[WatchedProxy]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _uv(*arguments: str) -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    told = pip_options(outside)
-    options = uv_options(outside, told) if arguments[0] == "pip" else ()
-    done = subprocess.run(
-        [str(uv_program()), *arguments, *options],
-        env=uv_variables(outside, told),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise NotToBeHadError(done.stdout)

@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.engine import RunningEngine
 from tests.helpers.examples import told
-from tests.helpers.vendor_sdk import V2, User, WatchedProxy, python_or_skip
+from tests.helpers.vendor_environments import V2
+from tests.helpers.vendor_sdk import User, WatchedProxy, python_or_skip
 
 pytestmark = [pytest.mark.vendor, pytest.mark.timeout(600)]
 ACCOUNT = "123456789012"

@@ -5,7 +5,8 @@ import pytest
 from tests.helpers.engine import RunningEngine
 from tests.helpers.examples import told
 from tests.helpers.script_mode import BUCKET, log_lines, store_model
-from tests.helpers.vendor_sdk import V3, User, WatchedProxy, python_or_skip
+from tests.helpers.vendor_environments import V3
+from tests.helpers.vendor_sdk import User, WatchedProxy, python_or_skip
 
 pytestmark = [pytest.mark.vendor, pytest.mark.timeout(600)]
 
