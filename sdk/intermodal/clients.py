@@ -8,6 +8,7 @@ from typing import Any
 from intermodal import __version__
 
 RUNTIME_READ_TIMEOUT_S = 80
+_ONCE = {"total_max_attempts": 1}
 
 
 class Clients:
@@ -90,8 +91,10 @@ def _config(service: str, settings: Mapping[str, Any]) -> Any:
         retries={"mode": "standard", "total_max_attempts": 4},
         **settings,
     )
+    if service == "cloudwatch":
+        # Curves are looked at while something else is waited for, which they may not hold up.
+        return config.merge(Config(connect_timeout=2, read_timeout=3, retries=_ONCE))
     if service != "sagemaker-runtime":
         return config
     # An invocation may change something: what the user's own loop does not repeat, we do not.
-    once = Config(read_timeout=RUNTIME_READ_TIMEOUT_S, retries={"total_max_attempts": 1})
-    return config.merge(once)
+    return config.merge(Config(read_timeout=RUNTIME_READ_TIMEOUT_S, retries=_ONCE))

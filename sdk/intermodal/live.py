@@ -5,10 +5,26 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Protocol
 
 _COLOURS = ("\x1b[34m", "\x1b[35m", "\x1b[32m", "\x1b[36m", "\x1b[33m")
 _PLAIN = "\x1b[0m"
+
+
+class Out(Protocol):
+    """What lines are written to."""
+
+    def write(self, text: str, /) -> int:
+        """Take text."""
+        ...
+
+    def flush(self) -> None:
+        """Show it."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether a person reads it, in colours."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class LiveView:
         out: another stream.
     """
 
-    def __init__(self, out: TextIO | None = None) -> None:
+    def __init__(self, out: Out | None = None) -> None:
         self._out = out
         self._hosts: list[str] = []
         self._shown: set[tuple[object, ...]] = set()

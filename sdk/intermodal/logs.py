@@ -29,6 +29,8 @@ class LogTail:
         self._prefix = prefix
         self._instances = instances
         self._tokens: dict[str, str | None] = {}
+        # Read and not yet handed out: a connection that breaks, or Ctrl-C, loses none of them.
+        self._held: list[LogLine] = []
         self.last: deque[LogLine] = deque(maxlen=KEPT_LINES)
 
     @property
@@ -45,10 +47,10 @@ class LogTail:
         if to_the_end or self._instances is None or len(self._tokens) < self._instances:
             for name in self._names():
                 self._tokens.setdefault(name, None)
-        lines = []
         for stream in self._tokens:
-            lines += self._new_lines(stream, to_the_end=to_the_end)
-        lines.sort(key=lambda line: line.time_ms)
+            self._hold(stream, to_the_end=to_the_end)
+        lines = sorted(self._held, key=lambda line: line.time_ms)
+        self._held.clear()
         self.last.extend(lines)
         return lines
 
@@ -80,21 +82,21 @@ class LogTail:
             # The group comes into being with the account's first job.
             return
 
-    def _new_lines(self, stream: str, *, to_the_end: bool) -> list[LogLine]:
-        lines: list[LogLine] = []
+    def _hold(self, stream: str, *, to_the_end: bool) -> None:
         while True:
             token = self._tokens[stream]
             resume = {"nextToken": token} if token else {}
             answer = self._client.get_log_events(
                 logGroupName=self._group, logStreamName=stream, startFromHead=True, **resume
             )
-            lines += self._lines(stream, answer)
+            lines = self._lines(stream, answer)
+            self._held += lines
             self._tokens[stream] = answer["nextForwardToken"]
             # The service says "no more for now" by giving back the token that it got.
-            if answer["nextForwardToken"] == token or not (to_the_end or answer["events"]):
-                return lines
+            if answer["nextForwardToken"] == token or not (to_the_end or lines):
+                return
             if not to_the_end and len(lines) < 1000:
-                return lines
+                return
 
     def _lines(self, stream: str, answer: Any) -> list[LogLine]:
         host = self._host(stream)

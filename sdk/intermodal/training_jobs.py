@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from intermodal.clients import Clients
-from intermodal.live import LiveView
+from intermodal.job_view import job_view
 from intermodal.waiters import TrainingJobWaiter
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 
@@ -42,7 +42,7 @@ class TrainingJobs(Clients):
         Raises:
             JobFailedError: it failed.
         """
-        return TrainingJobWaiter(self, job, view=None).wait()
+        return TrainingJobWaiter(self, job, None, self.stop_training_job).wait()
 
     def logs_for_job(self, job_name: str, wait: bool = False) -> None:
         """Print the job's log lines and status changes.
@@ -54,7 +54,7 @@ class TrainingJobs(Clients):
         Raises:
             JobFailedError: it failed, and `wait` was asked for.
         """
-        waiter = TrainingJobWaiter(self, job_name, LiveView())
+        waiter = TrainingJobWaiter(self, job_name, job_view(), self.stop_training_job)
         if wait:
             waiter.wait()
         else:
@@ -89,8 +89,9 @@ class TrainingJob:
 
     def wait(self, logs: Any = True) -> dict[str, Any]:
         """Wait until it has ended; see `TrainingJobWaiter.wait`."""
-        view = LiveView() if _wants_logs(logs) else None
-        waiter = TrainingJobWaiter(self.sagemaker_session, self.job_name, view)
+        view = job_view() if _wants_logs(logs) else None
+        session = self.sagemaker_session
+        waiter = TrainingJobWaiter(session, self.job_name, view, session.stop_training_job)
         self._ended = waiter.wait()
         return self._ended
 

@@ -1,10 +1,15 @@
 """Watching one training job or one endpoint until it is where it is going."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from intermodal.clients import Clients
+from intermodal.curves import Curves
 from intermodal.errors import EndpointFailedError, JobFailedError
+from intermodal.interruption import farewell, wants_to_stop
+from intermodal.job_picture import Moment, instance_count, job_picture
+from intermodal.job_view import JobView, PlainView
 from intermodal.live import LiveView, LogLine
 from intermodal.logs import ENDPOINT_GROUP, TRAINING_GROUP, LogTail
 from intermodal.polling import Pace, Patience
@@ -26,17 +31,22 @@ class TrainingJobWaiter:
     Args:
         clients: the way to the service.
         job_name: the training job.
-        view: shows status changes and log lines; `None` waits in silence.
+        view: shows the job while it runs; `None` waits in silence.
+        stop: asks that job to stop, for whoever presses Ctrl-C and wants that.
     """
 
-    def __init__(self, clients: Clients, job_name: str, view: LiveView | None) -> None:
+    def __init__(
+        self, clients: Clients, job_name: str, view: JobView | None, stop: Callable[[str], None]
+    ) -> None:
         self._clients = clients
         self._job_name = job_name
         self._view = view
-        self._speaker = view or LiveView()
+        self._stop = stop
+        self._speaker: JobView = view or PlainView()
         self._patience = Patience(f"training job `{job_name}`", self._speaker.say)
         self._pace = Pace()
         self._log = Log(clients, TRAINING_GROUP, f"{job_name}/", self._patience)
+        self._curves = Curves(clients, self._pace)
 
     def wait(self) -> dict[str, Any]:
         """The job's last description, once it has ended and every line of its log is shown.
@@ -44,17 +54,29 @@ class TrainingJobWaiter:
         Raises:
             JobFailedError: it failed: the reason, the last lines, where the rest is.
             ConnectionLostError: the service was out of reach for long; the job goes on.
+            KeyboardInterrupt: the user pressed Ctrl-C; the job goes on or, if wanted, is stopped.
         """
         try:
             description = self._until_the_end()
         except KeyboardInterrupt:
-            self._speaker.say(
-                f"Training job `{self._job_name}` goes on without being watched; "
-                "logs() watches it again, stop() stops it"
-            )
+            self._interrupted()
             raise
         self._settle(description)
         return description
+
+    def _interrupted(self) -> None:
+        self._speaker.let_go()
+        try:
+            if wants_to_stop():
+                self._stop(self._job_name)
+                self._speaker.say(
+                    f"Training job `{self._job_name}` is asked to stop; Ctrl-C detaches"
+                )
+                self._settle(self._until_the_end())
+                return
+        except KeyboardInterrupt:
+            self._speaker.let_go()
+        self._speaker.say(farewell(self._job_name))
 
     def _until_the_end(self) -> dict[str, Any]:
         while True:
@@ -81,14 +103,19 @@ class TrainingJobWaiter:
     def _show(self, description: Mapping[str, Any], *, to_the_end: bool) -> None:
         if self._view is None:
             return
-        self._log.expect(_instances(description))
+        self._log.expect(instance_count(description))
         lines = self._log.new_lines(to_the_end=to_the_end)
-        self._view.happened(
-            description.get("SecondaryStatusTransitions", []),
-            lines,
-            has_hosts=_instances(description) > 1,
+        curves = (
+            self._curves.update(description, at_the_end=to_the_end) if self._view.has_curves else []
         )
-        self._log.complain(self._speaker)
+        self._view.show(
+            Moment(
+                job_picture(description, curves, time.time()),
+                description.get("SecondaryStatusTransitions", []),
+                lines,
+            )
+        )
+        self._log.complain(self._speaker.say)
 
     def _settle(self, description: Mapping[str, Any]) -> None:
         status = description["TrainingJobStatus"]
@@ -215,10 +242,10 @@ class Log:
             return list(self._tail.last)
         return self._ask(lambda tail: tail.end())
 
-    def complain(self, speaker: LiveView) -> None:
+    def complain(self, say: Callable[[str], None]) -> None:
         """Tell once why there are no lines."""
         if self._refusal and not self._is_told:
-            speaker.say(f"the log cannot be read ({self._refusal}); the job goes on")
+            say(f"the log cannot be read ({self._refusal}); the job goes on")
             self._is_told = True
 
     def _ask(self, question: Any) -> list[LogLine]:
@@ -240,10 +267,3 @@ def _shown(lines: list[LogLine], otherwise: str) -> str:
     if not lines:
         return otherwise
     return "\n".join(["last log lines:", *(f"  {line.host} | {line.text}" for line in lines)])
-
-
-def _instances(description: Mapping[str, Any]) -> int:
-    resources = description.get("ResourceConfig", {})
-    groups = resources.get("InstanceGroups") or []
-    count = resources.get("InstanceCount") or sum(group["InstanceCount"] for group in groups)
-    return int(count or 1)

@@ -125,7 +125,10 @@ def test_an_interrupted_watch_says_that_the_job_goes_on(
     with pytest.raises(KeyboardInterrupt):
         estimator(session, script).fit(job_name="job")
 
-    assert "`job` goes on without being watched" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "`job` goes on without being watched" in shown
+    assert "attach('job')" in shown
+    assert "stop_training_job('job')" in shown
 
 
 def test_without_wait_nothing_is_watched(aws: FakeAws, session: Session, script: Path) -> None:
@@ -148,6 +151,27 @@ def test_a_connection_that_drops_while_watching_is_taken_up_again(
     shown = capsys.readouterr().out
     assert shown.count("connection lost") == 1
     assert shown.count("connected again") == 1
+
+
+def test_a_connection_that_drops_between_two_hosts_logs_loses_no_line(
+    aws: FakeAws, session: Session, script: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.plan = JobPlan([Step("Training", "", ("hello",)), Step("Uploading")], hosts=2)
+    asked = 0
+
+    def drop(operation: str) -> BaseException | None:
+        nonlocal asked
+        asked += operation == "GetLogEvents"
+        return EndpointConnectionError(endpoint_url="https://x") if asked > 1 else None
+
+    # The second host's log, as often as botocore itself tries.
+    aws.faults = [drop] * 4
+
+    estimator(session, script, instance_count=2).fit()
+
+    shown = capsys.readouterr().out.splitlines()
+    assert "connection lost" in "".join(shown)
+    assert sorted(line for line in shown if "hello" in line) == ["algo-1 | hello", "algo-2 | hello"]
 
 
 def test_a_service_that_stays_away_is_given_up_and_the_job_is_said_to_go_on() -> None:
