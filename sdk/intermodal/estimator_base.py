@@ -14,6 +14,7 @@ from intermodal.training_request import Job, create_training_job, vpc_config
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
+    from intermodal.dry_run import DryRun
     from intermodal.session import Session
     from intermodal.training_jobs import TrainingJob
 
@@ -45,7 +46,9 @@ class EstimatorBase(TrainingArguments):
         logs: Any = True,
         job_name: str | None = None,
         experiment_config: Mapping[str, str] | None = None,
-    ) -> None:
+        *,
+        dry_run: bool = False,
+    ) -> "DryRun | None":
         """Train.
 
         Args:
@@ -55,6 +58,10 @@ class EstimatorBase(TrainingArguments):
             logs: whether status changes and log lines are shown meanwhile.
             job_name: made from `base_job_name` or the image's name where `None`.
             experiment_config: as CreateTrainingJob takes it.
+            dry_run: only show what would be sent and what it costs an hour.
+
+        Returns:
+            The request, for a dry run.
 
         Raises:
             InvalidArgumentsError: arguments that AWS would refuse; nothing was uploaded or started.
@@ -64,12 +71,16 @@ class EstimatorBase(TrainingArguments):
 
         wanted = self.checked_channels(inputs, job_name)
         name = job_name or name_from_base(self._base_name())
-        request = create_training_job(self._job(name, wanted, experiment_config), self)
-        self.sagemaker_session.create_training_job(request)
+        if dry_run:
+            from intermodal.dry_run import rehearse
+
+            return rehearse(self, lambda copy: copy._start(name, wanted, experiment_config))
+        self._start(name, wanted, experiment_config)
         self.latest_training_job = TrainingJob(self.sagemaker_session, name)
         self.jobs = [*self.jobs, self.latest_training_job]
         if wait:
             self.latest_training_job.wait(logs=logs)
+        return None
 
     def logs(self) -> None:
         """Print the latest job's log lines, until it has ended."""
@@ -166,7 +177,7 @@ class EstimatorBase(TrainingArguments):
             arguments: of `create_model`, and of `Model.deploy` where it has such a name.
 
         Returns:
-            A predictor.
+            A predictor; the requests, for a dry run.
         """
         default_name = name_from_base(self._base_name())
         deploying = {name: arguments.pop(name) for name in _DEPLOY_ONLY if name in arguments}
@@ -207,6 +218,12 @@ class EstimatorBase(TrainingArguments):
         }
 
     # The request
+
+    def _start(
+        self, name: str, wanted: Sequence[Channel], experiment_config: Mapping[str, str] | None
+    ) -> None:
+        request = create_training_job(self._job(name, wanted, experiment_config), self)
+        self.sagemaker_session.create_training_job(request)
 
     def _base_name(self) -> str:
         return self.base_job_name or base_name_from_image(self.training_image_uri())
@@ -302,6 +319,7 @@ class EstimatorBase(TrainingArguments):
 
 
 _DEPLOY_ONLY = (
+    "dry_run",
     "accelerator_type",
     "volume_size",
     "model_data_download_timeout",

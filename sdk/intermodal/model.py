@@ -158,6 +158,8 @@ class Model:
         volume_size: int | None = None,
         model_data_download_timeout: int | None = None,
         container_startup_health_check_timeout: int | None = None,
+        *,
+        dry_run: bool = False,
     ) -> Any:
         """Create model, endpoint configuration and endpoint.
 
@@ -177,9 +179,10 @@ class Model:
             volume_size: GiB of storage an instance.
             model_data_download_timeout: seconds.
             container_startup_health_check_timeout: seconds.
+            dry_run: only show what would be sent and what it costs an hour.
 
         Returns:
-            What `predictor_cls` makes of the endpoint.
+            What `predictor_cls` makes of the endpoint; the requests, for a dry run.
 
         Raises:
             InvalidArgumentsError: arguments that AWS would refuse.
@@ -189,6 +192,27 @@ class Model:
             self._session = session_for(instance_type, None)
         serverless = _wire(serverless_inference_config)
         self._check_deploy(initial_instance_count, instance_type, endpoint_name, serverless)
+        if dry_run:
+            from intermodal.dry_run import rehearse
+
+            return rehearse(
+                self,
+                lambda model: model.deploy(
+                    initial_instance_count,
+                    instance_type,
+                    accelerator_type=accelerator_type,
+                    endpoint_name=endpoint_name,
+                    tags=tags,
+                    kms_key=kms_key,
+                    wait=False,
+                    data_capture_config=data_capture_config,
+                    async_inference_config=async_inference_config,
+                    serverless_inference_config=serverless_inference_config,
+                    volume_size=volume_size,
+                    model_data_download_timeout=model_data_download_timeout,
+                    container_startup_health_check_timeout=container_startup_health_check_timeout,
+                ),
+            )
         kind = LOCAL_INSTANCE_TYPES.get(instance_type or "", instance_type)
         model_name = self.create(instance_type, tags)
         self.endpoint_name = endpoint_name or name_from_base(base_from_name(model_name))
