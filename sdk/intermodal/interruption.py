@@ -1,6 +1,11 @@
 """What Ctrl-C means while a training job is watched: the watching ends, and perhaps the job."""
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from intermodal.job_view import can_ask
 
@@ -29,3 +34,20 @@ def farewell(job_name: str) -> str:
         f"\n  stop it:        estimator.stop(), "
         f"or Session().stop_training_job({job_name!r})"
     )
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done: half of it would show a line twice, or never."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread gets signals.
+        yield
+        return
+    held: list[tuple[Any, ...]] = []
+    before = signal.signal(signal.SIGINT, lambda *arguments: held.append(arguments))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if held and callable(before):
+            before(*held[0])

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+from intermodal.interruption import uninterrupted
 from intermodal.live import LogLine
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -29,7 +30,6 @@ class LogTail:
         self._prefix = prefix
         self._instances = instances
         self._tokens: dict[str, str | None] = {}
-        # Read and not yet handed out: a connection that breaks, or Ctrl-C, loses none of them.
         self._held: list[LogLine] = []
         self.last: deque[LogLine] = deque(maxlen=KEPT_LINES)
 
@@ -38,8 +38,8 @@ class LogTail:
         """The streams seen so far."""
         return list(self._tokens)
 
-    def read(self, *, to_the_end: bool = False) -> list[LogLine]:
-        """The lines that are new since the last call.
+    def read(self, *, to_the_end: bool = False) -> None:
+        """Fetch what is new, for `take`; what was fetched is kept if this breaks off.
 
         Args:
             to_the_end: until every stream says that there is no more; otherwise a page a stream.
@@ -49,6 +49,9 @@ class LogTail:
                 self._tokens.setdefault(name, None)
         for stream in self._tokens:
             self._hold(stream, to_the_end=to_the_end)
+
+    def take(self) -> list[LogLine]:
+        """The lines that were read since the last call."""
         lines = sorted(self._held, key=lambda line: line.time_ms)
         self._held.clear()
         self.last.extend(lines)
@@ -90,8 +93,9 @@ class LogTail:
                 logGroupName=self._group, logStreamName=stream, startFromHead=True, **resume
             )
             lines = self._lines(stream, answer)
-            self._held += lines
-            self._tokens[stream] = answer["nextForwardToken"]
+            with uninterrupted():
+                self._held += lines
+                self._tokens[stream] = answer["nextForwardToken"]
             # The service says "no more for now" by giving back the token that it got.
             if answer["nextForwardToken"] == token or not (to_the_end or lines):
                 return

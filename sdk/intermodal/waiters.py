@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from intermodal.clients import Clients
 from intermodal.curves import Curves
 from intermodal.errors import EndpointFailedError, JobFailedError
-from intermodal.interruption import farewell, wants_to_stop
+from intermodal.interruption import farewell, uninterrupted, wants_to_stop
 from intermodal.job_picture import Moment, instance_count, job_picture
 from intermodal.job_view import JobView, PlainView
 from intermodal.live import LiveView, LogLine
@@ -15,6 +15,7 @@ from intermodal.logs import ENDPOINT_GROUP, TRAINING_GROUP, LogTail
 from intermodal.polling import Pace, Patience
 from intermodal_contract.statuses import EndpointStatus, TrainingJobStatus, is_terminal
 
+_Answer = TypeVar("_Answer")
 _ENDPOINT_IN_PROGRESS = frozenset(
     {
         EndpointStatus.CREATING,
@@ -104,17 +105,13 @@ class TrainingJobWaiter:
         if self._view is None:
             return
         self._log.expect(instance_count(description))
-        lines = self._log.new_lines(to_the_end=to_the_end)
-        curves = (
-            self._curves.update(description, at_the_end=to_the_end) if self._view.has_curves else []
-        )
-        self._view.show(
-            Moment(
-                job_picture(description, curves, time.time()),
-                description.get("SecondaryStatusTransitions", []),
-                lines,
-            )
-        )
+        self._log.read(to_the_end=to_the_end)
+        wants_curves = self._view.has_curves
+        curves = self._curves.update(description, at_the_end=to_the_end) if wants_curves else []
+        picture = job_picture(description, curves, time.time())
+        transitions = description.get("SecondaryStatusTransitions", [])
+        with uninterrupted():
+            self._view.show(Moment(picture, transitions, self._log.take()))
         self._log.complain(self._speaker.say)
 
     def _settle(self, description: Mapping[str, Any]) -> None:
@@ -232,15 +229,19 @@ class Log:
         """Say how many streams there will be."""
         self._instances = instances
 
-    def new_lines(self, *, to_the_end: bool) -> list[LogLine]:
-        """What is new; nothing where the log may not be read."""
-        return self._ask(lambda tail: tail.read(to_the_end=to_the_end))
+    def read(self, *, to_the_end: bool) -> None:
+        """Fetch what is new; nothing where the log may not be read."""
+        self._ask(lambda tail: tail.read(to_the_end=to_the_end))
+
+    def take(self) -> list[LogLine]:
+        """What was fetched since the last call."""
+        return self._tail.take() if self._tail else []
 
     def last_lines(self) -> list[LogLine]:
         """The last lines, read now unless they were read before."""
         if self._tail is not None and self._tail.last:
             return list(self._tail.last)
-        return self._ask(lambda tail: tail.end())
+        return self._ask(lambda tail: tail.end()) or []
 
     def complain(self, say: Callable[[str], None]) -> None:
         """Tell once why there are no lines."""
@@ -248,19 +249,19 @@ class Log:
             say(f"the log cannot be read ({self._refusal}); the job goes on")
             self._is_told = True
 
-    def _ask(self, question: Any) -> list[LogLine]:
+    def _ask(self, question: Callable[[LogTail], _Answer]) -> _Answer | None:
         from botocore.exceptions import ClientError
 
         if self._refusal is not None:
-            return []
+            return None
         tail = self._tail = self._tail or LogTail(
             self._clients.client("logs"), self._group, self._prefix, self._instances
         )
         try:
-            return list(self._patience.ask(lambda: question(tail)))
+            return self._patience.ask(lambda: question(tail))
         except ClientError as error:
             self._refusal = str(error)
-            return []
+            return None
 
 
 def _shown(lines: list[LogLine], otherwise: str) -> str:

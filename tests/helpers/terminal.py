@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from tests.helpers.screen import Screen
 
@@ -45,11 +46,19 @@ class Terminal:
         while text not in self.text:
             assert self._read(deadline - time.monotonic()), f"`{text}` is not in:\n{self.text}"
 
+    def wait_until_it_reads(self) -> None:
+        """Return once the program sleeps until a key is pressed; a signal just before is late."""
+        deadline = time.monotonic() + LIMIT_S
+        while Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def wait(self) -> int:
         """The exit code, once the program has ended."""
         deadline = time.monotonic() + LIMIT_S
         while self._read(deadline - time.monotonic()):
             pass
+        assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
         return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
 
     def _read(self, timeout_s: float) -> bool:

@@ -57,6 +57,7 @@ def terminal(program: list[str]) -> Iterator[Terminal]:
         terminal.wait_for("Ctrl-C: detach or stop")
         terminal.press(CTRL_C)
         terminal.wait_for(QUESTION)
+        terminal.wait_until_it_reads()
         yield terminal
 
 
