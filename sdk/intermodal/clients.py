@@ -73,6 +73,13 @@ class Clients:
             return self._clients[service]
 
     @property
+    def control_plane(self) -> tuple[str, str] | None:
+        """Region and address of SageMaker as this session speaks to it; `None` before it has."""
+        client = self._clients.get("sagemaker") or self._clients.get("sagemaker-runtime")
+        meta = getattr(client, "meta", None)
+        return None if meta is None else (str(meta.region_name), str(meta.endpoint_url))
+
+    @property
     def sagemaker_client(self) -> Any:
         """The control plane."""
         return self.client("sagemaker")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from intermodal.attached import estimator_arguments
+from intermodal.cards import card, line
+from intermodal.console import JOBS, console_url
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
 from intermodal.model import Model
 from intermodal.names import base_name_from_image, name_from_base
@@ -215,6 +217,26 @@ class EstimatorBase(TrainingArguments):
             "code_location": self.code_location,
             "container_log_level": self.container_log_level,
             **given,
+        }
+
+    def __repr__(self) -> str:
+        return line(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        job = self.latest_training_job
+        url = console_url(job.sagemaker_session, JOBS, job.name) if job else None
+        return card(type(self).__name__, self._facts(), url)
+
+    def _facts(self) -> dict[str, Any]:
+        job = self.latest_training_job
+        return {
+            "entry_point": self.entry_point,
+            "image_uri": self.image_uri,
+            "instance_type": self.instance_type,
+            "instance_count": self.instance_count,
+            "hyperparameters": self.hyperparameters() or None,
+            "role": self.role,
+            "latest_training_job": job.name if job else None,
         }
 
     # The request

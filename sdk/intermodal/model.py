@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intermodal.cards import card, line
+from intermodal.console import MODELS, console_url
 from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor
@@ -98,6 +100,7 @@ class Model:
         self.code = as_code(entry_point, source_dir, dependencies)
         self.inherited_code: UploadedCode | None = None
         self._serves_training_code = False
+        self._is_created = False
         self.endpoint_name: str | None = None
 
     @property
@@ -139,7 +142,9 @@ class Model:
             "Tags": tag_list(tags),
         }
         request.update({key: value for key, value in optional.items() if value})
-        return self.sagemaker_session.create_model(request)
+        name = self.sagemaker_session.create_model(request)
+        self._is_created = True
+        return name
 
     def deploy(
         self,
@@ -247,6 +252,27 @@ class Model:
         if self.name is None:
             raise ValueError("this model was not created yet, so there is none to delete")
         self.sagemaker_session.delete_model(self.name)
+
+    def __repr__(self) -> str:
+        return line(type(self).__name__, self._facts())
+
+    def _repr_html_(self) -> str:
+        session = self._session
+        url = (
+            console_url(session, MODELS, self.name)
+            if session and self.name and self._is_created
+            else None
+        )
+        return card(type(self).__name__, self._facts(), url)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "image_uri": self.image_uri,
+            "model_data": self.model_data,
+            "entry_point": self.code.entry_point if self.code else None,
+            "endpoint_name": self.endpoint_name,
+        }
 
     def _predictor(self, serializer: Any, deserializer: Any) -> Any:
         if self.predictor_cls is None:

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from intermodal.cards import card, line, status_of
+from intermodal.console import ENDPOINTS, console_url
 from intermodal.deserializers import BaseDeserializer, BytesDeserializer
 from intermodal.names import base_from_name, name_from_base
 from intermodal.production_variants import production_variant
@@ -155,6 +157,20 @@ class Predictor:
         """Delete every model that the endpoint serves; call it before `delete_endpoint`."""
         for variant in self._variants():
             self.sagemaker_session.delete_model(variant["ModelName"])
+
+    def __repr__(self) -> str:
+        return line(type(self).__name__, {"endpoint_name": self.endpoint_name})
+
+    def _repr_html_(self) -> str:
+        session = self.sagemaker_session
+        told = status_of(
+            lambda: session.describe_endpoint(self.endpoint_name),
+            *("EndpointStatus", "EndpointConfigName", "FailureReason"),
+        )
+        facts = {"endpoint": self.endpoint_name, **told}
+        facts |= {"sends": self.content_type, "accepts": ", ".join(self.accept)}
+        url = console_url(session, ENDPOINTS, self.endpoint_name)
+        return card(type(self).__name__, facts, url)
 
     def _config_name(self) -> str:
         return str(

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from intermodal.cards import card, line, status_of
 from intermodal.clients import Clients
+from intermodal.console import JOBS, console_url
 from intermodal.job_view import job_view
 from intermodal.waiters import TrainingJobWaiter
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
@@ -98,6 +100,20 @@ class TrainingJob:
     def stop(self) -> None:
         """Ask it to stop."""
         self.sagemaker_session.stop_training_job(self.job_name)
+
+    def __repr__(self) -> str:
+        ended = self._ended or {}
+        return line(
+            "TrainingJob", {"job_name": self.name, "status": ended.get("TrainingJobStatus")}
+        )
+
+    def _repr_html_(self) -> str:
+        told = status_of(self.describe_ended, *_SHOWN)
+        url = console_url(self.sagemaker_session, JOBS, self.name)
+        return card("TrainingJob", {"name": self.name, **told}, url)
+
+
+_SHOWN = ("TrainingJobStatus", "SecondaryStatus", "FailureReason", "BillableTimeInSeconds")
 
 
 def _wants_logs(logs: Any) -> bool:
