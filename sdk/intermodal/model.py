@@ -257,10 +257,9 @@ class Model:
         return line(type(self).__name__, self._facts())
 
     def _repr_html_(self) -> str:
-        session = self._session
         url = (
-            console_url(session, MODELS, self.name)
-            if session and self.name and self._is_created
+            console_url(self.sagemaker_session, MODELS, str(self.name))
+            if self._is_created
             else None
         )
         return card(type(self).__name__, self._facts(), url)
