@@ -4,6 +4,7 @@ They are a nicety: whatever goes wrong here costs the user a curve and nothing e
 """
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +17,22 @@ from intermodal.polling import Pace
 NAMESPACE = "/aws/sagemaker/TrainingJobs"
 SHOWN = 6
 """So many metrics have a curve; CreateTrainingJob takes forty."""
-ROUND_TRIPS = 100
-LEAST_INTERVAL_S = 0.5
+INTERVAL_S = 0.5
+SHARED_INTERVAL_S = 15.0
+"""A service that many share has a new point every minute."""
+ROUND_TRIPS = 20
 _MOST_POINTS = 1440
 # CloudWatch takes these and multiples of a minute.
 _PERIODS_S = (1, 5, 10, 30)
 _SHARED_PERIOD_S = 60
+
+
+_EPOCH = re.compile(r"(?:^|[:_./ -])epochs?$", re.IGNORECASE)
+
+
+def is_epoch(metric: str) -> bool:
+    """Whether that metric counts epochs, as `epoch` and `train:epoch` do."""
+    return _EPOCH.search(metric) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +98,13 @@ class Curves:
             # Not allowed, or no way there: asked again, it might hold up the watching each time.
             self._is_refused = True
         took_s = self._clock() - begun_s
-        self._due_s = self._clock() + max(LEAST_INTERVAL_S, ROUND_TRIPS * took_s / len(names))
+        least_s = SHARED_INTERVAL_S if self._pace.is_far else INTERVAL_S
+        self._due_s = self._clock() + max(least_s, ROUND_TRIPS * took_s)
 
     def _points(self, job_name: str, metric: str, begun: datetime) -> list[tuple[datetime, float]]:
         end = datetime.now(UTC) + timedelta(seconds=1)
+        # The mean of two epochs is none.
+        statistic = "Maximum" if is_epoch(metric) else "Average"
         answer = self._clients.client("cloudwatch").get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName=metric,
@@ -98,9 +112,9 @@ class Curves:
             StartTime=begun - timedelta(seconds=1),
             EndTime=end,
             Period=_period_s((end - begun).total_seconds() + 1, is_shared=self._pace.is_far),
-            Statistics=["Average"],
+            Statistics=[statistic],
         )
-        return sorted((point["Timestamp"], point["Average"]) for point in answer["Datapoints"])
+        return sorted((point["Timestamp"], point[statistic]) for point in answer["Datapoints"])
 
     def _with_the_last(self, names: list[str], final: list[Mapping[str, Any]]) -> Any:
         last = {one["MetricName"]: float(one["Value"]) for one in final}

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from intermodal.curves import Curve
+from intermodal.curves import Curve, is_epoch
 from intermodal.live import LogLine
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 
-_EPOCH = re.compile(r"(?:^|[:_./ -])epochs?$", re.IGNORECASE)
 _EPOCHS = re.compile(r"(?:num|n|max|number|total)?_?(?:of_)?(?:train_?)?epochs", re.IGNORECASE)
 
 
@@ -85,7 +84,7 @@ def job_picture(
     end = description.get("TrainingEndTime") or description.get("LastModifiedTime") or begun
     end_s = end.timestamp() if is_terminal(status) else now_s
     transitions = description.get("SecondaryStatusTransitions") or [{}]
-    told = next((curve.last for curve in curves if _EPOCH.search(curve.name)), None)
+    told = next((curve.last for curve in curves if is_epoch(curve.name)), None)
     return JobPicture(
         name=description["TrainingJobName"],
         status=status,
@@ -96,7 +95,7 @@ def job_picture(
         epochs=_wanted_epochs(description.get("HyperParameters", {})),
         billable_s=description.get("BillableTimeInSeconds") if is_terminal(status) else None,
         instances=instance_count(description),
-        curves=tuple(curve for curve in curves if not _EPOCH.search(curve.name)),
+        curves=tuple(curve for curve in curves if not is_epoch(curve.name)),
     )
 
 

@@ -26,10 +26,12 @@ _STATUS_COLOURS = {
 _ESCAPES = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])|[\x00-\x08\x0b-\x1f\x7f]"
 )
+# In reverse, so that it is scrolled to its end.
 _BOX = (
-    "margin:2px 0 6px;padding:6px 8px;overflow:auto;white-space:pre-wrap;line-height:1.35;"
-    "font-size:12px;border:1px solid rgba(128,128,128,.35);border-radius:4px"
+    "display:flex;flex-direction:column-reverse;overflow:auto;margin:2px 0 6px;padding:6px 8px;"
+    "border:1px solid rgba(128,128,128,.35);border-radius:4px"
 )
+_LINES = "margin:0;white-space:pre-wrap;line-height:1.35;font-size:12px"
 
 
 class NotebookView:
@@ -106,8 +108,8 @@ class NotebookView:
         return (
             f'<div><b style="color:{colour}">{escape(host)}</b> '
             f'<span style="opacity:.65">{self._counts[host]} lines{hidden}</span></div>'
-            f'<pre style="{height}{_BOX};border-left:3px solid {colour}">'
-            f"{escape(chr(10).join(shown))}</pre>"
+            f'<div style="{height}{_BOX};border-left:3px solid {colour}">'
+            f'<pre style="{_LINES}">{escape(chr(10).join(shown))}</pre></div>'
         )
 
     def _text(self) -> str:

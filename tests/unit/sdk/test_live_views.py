@@ -284,8 +284,9 @@ class CloudWatch:
         self.asked.append(wanted)
         if self.error:
             raise self.error
-        later = {"Timestamp": BEGUN + timedelta(seconds=2), "Average": 1.0}
-        return {"Datapoints": [later, {"Timestamp": BEGUN, "Average": 2.0}]}
+        (statistic,) = wanted["Statistics"]
+        later = {"Timestamp": BEGUN + timedelta(seconds=2), statistic: 1.0}
+        return {"Datapoints": [later, {"Timestamp": BEGUN, statistic: 2.0}]}
 
 
 class Seconds:
@@ -316,6 +317,16 @@ def test_curves_come_from_cloudwatch_and_end_with_the_last_value_of_the_descript
     ended = {**TRAINS, "FinalMetricDataList": [{"MetricName": "loss", "Value": 0.5}]}
     assert curves.update(ended, at_the_end=True) == [Curve("loss", (2.0, 1.0, 0.5))]
     assert cloudwatch.asked[0]["Dimensions"] == [{"Name": "TrainingJobName", "Value": "job"}]
+
+
+def test_epochs_are_no_means_of_epochs() -> None:
+    cloudwatch = CloudWatch()
+    curves, _ = curves_of(cloudwatch)
+    definitions = [{"Name": name, "Regex": "x"} for name in ("loss", "train:epoch")]
+    curves.update(
+        {**TRAINS, "AlgorithmSpecification": {"MetricDefinitions": definitions}}, at_the_end=False
+    )
+    assert [asked["Statistics"] for asked in cloudwatch.asked] == [["Average"], ["Maximum"]]
 
 
 def test_curves_are_asked_for_now_and_then_and_once_more_at_the_end() -> None:
