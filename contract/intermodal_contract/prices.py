@@ -1,7 +1,8 @@
 """What instances of SageMaker cost an hour, so that a bill can be guessed before it is made.
 
-A table grows old: it is dated, and a type that is not in it has no price here rather than a wrong
-one. Families whose prices AWS has cut since (`p4d`, `p5`) are left out.
+A table grows old: it is dated, its figures are those that public copies of AWS's list agree on, and
+a type that is not in it has no price here rather than a wrong one. `SOURCE` has today's. Families
+whose prices AWS has cut since (`p4d`, `p5`) are left out.
 """
 
 from collections.abc import Mapping
