@@ -1,8 +1,9 @@
 """What instances of SageMaker cost an hour, so that a bill can be guessed before it is made.
 
-A table grows old: it is dated, its figures are those that public copies of AWS's list agree on, and
-a type that is not in it has no price here rather than a wrong one. `SOURCE` has today's. Families
-whose prices AWS has cut since (`p4d`, `p5`) are left out.
+A table grows old, and this one comes from public copies of AWS's list, not from the list: it is
+dated, only what several of them agree on is in it, and what is not in it has no price here rather
+than a wrong one. `SOURCE` has today's. Families whose prices AWS has cut since (`p4d`, `p5`) are
+left out.
 """
 
 from collections.abc import Mapping
@@ -48,13 +49,6 @@ _FAMILIES: Mapping[str, Mapping[str, float]] = {
         "16xlarge": 5.12,
         "24xlarge": 10.18,
         "48xlarge": 20.36,
-    },
-    "g6": {
-        "2xlarge": 1.222,
-        "12xlarge": 5.752,
-        "16xlarge": 4.246,
-        "24xlarge": 8.344,
-        "48xlarge": 16.688,
     },
     "p3": {"2xlarge": 3.825, "8xlarge": 14.688, "16xlarge": 28.152},
     "inf2": {"xlarge": 0.99, "8xlarge": 2.36, "24xlarge": 7.79, "48xlarge": 15.58},
