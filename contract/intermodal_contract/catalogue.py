@@ -122,7 +122,7 @@ def read(folder: Path) -> tuple[Release, ...]:
     Raises:
         InvalidCatalogueError: names what is wrong.
     """
-    found = tuple(_release(row, folder) for row in _tables(folder)["release"])
+    found = tuple(_release(row, folder) for row in tables(folder)["release"])
     seen: dict[str, tuple[int, ...]] = {}
     for one in found:
         if one.numbers <= seen.get(one.framework, ()):
@@ -139,7 +139,7 @@ def vendor_pythons() -> Mapping[str, Mapping[tuple[int, ...], str]]:
     """By framework: the first version of the vendor's images that has a Python, and its tag."""
     return {
         framework: {_numbers(version): tag for version, tag in pythons.items()}
-        for framework, pythons in _tables(FOLDER)["vendor"].items()
+        for framework, pythons in tables(FOLDER)["vendor"].items()
     }
 
 
@@ -185,13 +185,14 @@ def served_versions(release: Release, among: Sequence[Release] | None = None) ->
     return above if at == len(own) - 1 else f"{above}, up to {release.version}"
 
 
+def tables(folder: Path) -> dict[str, Any]:
+    """All of `catalogue.toml` in a folder."""
+    return tomllib.loads((folder / "catalogue.toml").read_text(encoding="utf-8"))
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     match = _VERSION.match(version)
     return tuple(map(int, match[0].split("."))) if match else ()
-
-
-def _tables(folder: Path) -> dict[str, Any]:
-    return tomllib.loads((folder / "catalogue.toml").read_text(encoding="utf-8"))
 
 
 def _release(row: Mapping[str, Any], folder: Path) -> Release:

@@ -4,6 +4,7 @@ IntermodalError
 ├── statuses.IllegalTransitionError     a step that no job or endpoint may take
 ├── instance.UnknownInstanceTypeError   an instance type that is not in the table
 ├── image.InvalidImageUriError          an image name that no registry would accept
+├── vendor_images.UnknownVendorImageError  an image that the vendor does not have
 ├── channel.InvalidS3UriError           an S3 URI that names no bucket
 ├── channel.InvalidChannelError         an input channel that asks for what is not there
 ├── artifact.ArchiveError               a .tar.gz could not be made or read

@@ -14,10 +14,14 @@ _DEFAULT_ACCOUNT = "763104351884"
 _ACCOUNT_OF_REGION: Mapping[str, str] = {
     "af-south-1": "626614931356",
     "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
     "ap-northeast-3": "364406365360",
     "ap-south-2": "772153158452",
     "ap-southeast-3": "907027046896",
     "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
+    "ap-southeast-7": "590183813437",
     "ca-west-1": "204538143572",
     "cn-north-1": "727897471807",
     "cn-northwest-1": "727897471807",
@@ -27,16 +31,20 @@ _ACCOUNT_OF_REGION: Mapping[str, str] = {
     "il-central-1": "780543022126",
     "me-central-1": "914824155844",
     "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
     "us-iso-east-1": "886529160074",
     "us-isob-east-1": "094389454867",
+    "us-isof-east-1": "303241398832",
+    "us-isof-south-1": "454834333376",
 }
 _VENDOR_ACCOUNTS = frozenset(_ACCOUNT_OF_REGION.values()) | {_DEFAULT_ACCOUNT}
 _SUFFIX_OF_PREFIX: Mapping[str, str] = {
     "cn-": "amazonaws.com.cn",
     "us-iso-": "c2s.ic.gov",
     "us-isob-": "sc2s.sgov.gov",
+    "us-isof-": "csp.hci.ic.gov",
 }
 
 _ECR_HOST = re.compile(r"(\d{12})\.dkr\.ecr(?:-fips)?\.([a-z0-9-]+)\.[a-z0-9.]+")
@@ -187,13 +195,23 @@ def vendor_image_uri(
         purpose: `training` or `inference`.
         version: the framework's, in full, for example `2.2.0`.
         device: `cpu` or `gpu`.
-        python: for example `py310`.
+        python: for example `py310`; empty where the tag says nothing of it.
         region: for example `eu-west-1`; China and the government regions have names of their own.
     """
-    account = _ACCOUNT_OF_REGION.get(region, _DEFAULT_ACCOUNT)
+    tag = f"{version}-{device}-{python}" if python else f"{version}-{device}"
+    return f"{vendor_registry(region)}/{framework}-{purpose}:{tag}"
+
+
+def vendor_registry(region: str, account_id: str | None = None) -> str:
+    """The host of a registry of ECR.
+
+    Args:
+        region: for example `eu-west-1`.
+        account_id: whose; the vendor's own account for deep learning there where `None`.
+    """
+    account_id = account_id or _ACCOUNT_OF_REGION.get(region, _DEFAULT_ACCOUNT)
     suffix = next(
         (suffix for prefix, suffix in _SUFFIX_OF_PREFIX.items() if region.startswith(prefix)),
         "amazonaws.com",
     )
-    host = f"{account}.dkr.ecr.{region}.{suffix}"
-    return f"{host}/{framework}-{purpose}:{version}-{device}-{python}"
+    return f"{account_id}.dkr.ecr.{region}.{suffix}"

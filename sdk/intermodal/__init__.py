@@ -33,6 +33,7 @@ _MODULES = frozenset(
         "deserializers",
         "errors",
         "estimator",
+        "huggingface",
         "image_uris",
         "inputs",
         "local",
@@ -42,6 +43,9 @@ _MODULES = frozenset(
         "pytorch",
         "serializers",
         "session",
+        "sklearn",
+        "tensorflow",
+        "xgboost",
     }
 )
 

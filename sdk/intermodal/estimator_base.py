@@ -270,7 +270,7 @@ class EstimatorBase(TrainingArguments):
             output_path=output_path,
             instance_count=self.instance_count,
             instance_type=self.wire_instance_type,
-            hyperparameters=self._wire_hyperparameters(name, self.uploaded_code),
+            hyperparameters=self._wire_hyperparameters(name, self.uploaded_code, output_path),
             channels=staged,
             has_metrics=self.wants_metrics(),
             experiment_config=experiment_config,
@@ -316,7 +316,13 @@ class EstimatorBase(TrainingArguments):
         )
         return UploadedCode(str(destination), code.program, content)
 
-    def _wire_hyperparameters(self, job_name: str, code: UploadedCode | None) -> dict[str, str]:
+    def job_hyperparameters(self, job_name: str, output_path: str) -> dict[str, Any]:  # noqa: ARG002 - frameworks do
+        """What the script is told about the job beside the user's own hyperparameters."""
+        return {}
+
+    def _wire_hyperparameters(
+        self, job_name: str, code: UploadedCode | None, output_path: str
+    ) -> dict[str, str]:
         """JSON for the training program; plain text for an image that runs no script."""
         if code is None:
             return {str(name): str(value) for name, value in self._hyperparameters.items()}
@@ -336,6 +342,7 @@ class EstimatorBase(TrainingArguments):
                 )
             ),
             **self.launch_hyperparameters(),
+            **self.job_hyperparameters(job_name, output_path),
         }
         return {str(name): json.dumps(value) for name, value in values.items()}
 

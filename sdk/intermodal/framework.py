@@ -25,7 +25,8 @@ class Framework(EstimatorBase):
     """
 
     framework: ClassVar[str]
-    metrics_since: ClassVar[tuple[int, ...]]
+    metrics_since: ClassVar[tuple[int, ...] | None]
+    serves_training_code: ClassVar[bool] = True
     launchers: ClassVar[tuple[str, ...]] = ("mpi", "parameter_server")
     model_class: ClassVar[type["VersionedModel"]]
 
@@ -47,7 +48,7 @@ class Framework(EstimatorBase):
         if unknown:
             raise ValueError(
                 f"`distribution`: `{unknown[0]}` is no way to launch {type(self).__name__}; "
-                f"there are {', '.join(f'`{name}`' for name in self.launchers)}"
+                f"there are {', '.join(f'`{name}`' for name in self.launchers) or 'none'}"
             )
         super().__init__(
             entry_point=entry_point,
@@ -70,12 +71,20 @@ class Framework(EstimatorBase):
             py_version=self.py_version,
             instance_type=self._image_instance_type(),
             image_scope="training",
+            base_framework_version=self.base_framework_version,
         )
+
+    @property
+    def base_framework_version(self) -> str | None:
+        """The framework below this one, as in `pytorch2.1.0`; `None` where there is none."""
+        return None
 
     def wants_metrics(self) -> bool | None:
         """As the user said, else for the versions whose images send them."""
         if self.enable_sagemaker_metrics is not None or not self.framework_version:
             return self.enable_sagemaker_metrics
+        if self.metrics_since is None:
+            return None
         return True if image_uris.numbers_of(self.framework_version) >= self.metrics_since else None
 
     def launch_hyperparameters(self) -> dict[str, Any]:
@@ -101,17 +110,24 @@ class Framework(EstimatorBase):
         """
         given = {
             "name": name_from_base(self._base_name()),
-            "framework_version": self.framework_version,
-            "py_version": self.py_version,
-            "image_uri": self.image_uri,
+            **self.version_arguments(),
             **self.model_arguments(arguments),
         }
         has_own = bool(given.get("entry_point"))
         if has_own:
             given.setdefault("dependencies", self.dependencies)
         model = self.model_class(**given)
-        model.inherited_code = None if has_own else self.uploaded_code
+        if self.serves_training_code and not has_own:
+            model.inherited_code = self.uploaded_code
         return model
+
+    def version_arguments(self) -> dict[str, Any]:
+        """What tells the model class the image."""
+        return {
+            "framework_version": self.framework_version,
+            "py_version": self.py_version,
+            "image_uri": self.image_uri,
+        }
 
     @classmethod
     def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +145,27 @@ class Framework(EstimatorBase):
         return next((kind for kind in kinds if image_uris.device_of(kind) == "gpu"), None) or (
             kinds[0] if kinds else self.instance_type
         )
+
+
+class TorchFramework(Framework):
+    """A framework whose scripts may be launched with torchrun."""
+
+    launchers: ClassVar[tuple[str, ...]] = (
+        "torch_distributed",
+        "pytorchddp",
+        "mpi",
+        "parameter_server",
+    )
+
+    def launch_hyperparameters(self) -> dict[str, Any]:
+        """torchrun, DistributedDataParallel over MPI, or what all frameworks have."""
+        for key, switch in (
+            ("pytorchddp", "sagemaker_pytorch_ddp_enabled"),
+            ("torch_distributed", "sagemaker_torch_distributed_enabled"),
+        ):
+            if self.distribution.get(key, {}).get("enabled"):
+                return {switch: True, "sagemaker_instance_type": self.wire_instance_type}
+        return super().launch_hyperparameters()
 
 
 class VersionedModel(FrameworkModel):
@@ -183,7 +220,13 @@ class VersionedModel(FrameworkModel):
             py_version=self.py_version,
             instance_type=instance_type,
             image_scope="inference",
+            base_framework_version=self.base_framework_version,
         )
+
+    @property
+    def base_framework_version(self) -> str | None:
+        """The framework below this one, as in `pytorch2.1.0`; `None` where there is none."""
+        return None
 
     def _code_environment(self, program: str | None) -> dict[str, str]:
         environment = super()._code_environment(program)

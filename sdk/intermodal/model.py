@@ -334,18 +334,20 @@ class Model:
         return data, None
 
     def _upload(self, archive: "ModelArchive") -> str:
+        bucket, prefix = self._code_bucket()
+        destination = code_place(bucket, prefix, str(self.name), "model.tar.gz")
+        owner = self.sagemaker_session.owner_of(bucket)
+        return archive.upload(destination, {**encryption(self.model_kms_key), **owner})
+
+    def _code_bucket(self) -> tuple[str, str]:
+        """Where code goes, alone or in a model: bucket and key prefix."""
         from intermodal_contract.channel import parse_s3_uri
 
-        session = self.sagemaker_session
         if self.code_location:
             place = parse_s3_uri(self.code_location)
-            bucket, prefix = place.bucket, place.key
-        else:
-            bucket, prefix = session.default_bucket(), session.default_bucket_prefix or ""
-        destination = code_place(bucket, prefix, str(self.name), "model.tar.gz")
-        return archive.upload(
-            destination, {**encryption(self.model_kms_key), **session.owner_of(bucket)}
-        )
+            return place.bucket, place.key
+        session = self.sagemaker_session
+        return session.default_bucket(), session.default_bucket_prefix or ""
 
     # What AWS would refuse
 

@@ -44,7 +44,7 @@ class MXNet(Framework):
     """
 
     framework: ClassVar[str] = "mxnet"
-    metrics_since: ClassVar[tuple[int, ...]] = (1, 6)
+    metrics_since: ClassVar[tuple[int, ...] | None] = (1, 6)
     model_class: ClassVar[type[VersionedModel]] = MXNetModel
 
     def launch_hyperparameters(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from intermodal.deserializers import NumpyDeserializer
-from intermodal.framework import Framework, VersionedModel
+from intermodal.framework import TorchFramework, VersionedModel
 from intermodal.predictor import Predictor
 from intermodal.serializers import NumpySerializer
 
@@ -35,7 +35,7 @@ class PyTorchModel(VersionedModel):
     default_predictor: ClassVar[Any] = PyTorchPredictor
 
 
-class PyTorch(Framework):
+class PyTorch(TorchFramework):
     """Training in PyTorch's image; see `Framework`.
 
     `distribution={"torch_distributed": {"enabled": True}}` launches the script with torchrun, on
@@ -43,21 +43,5 @@ class PyTorch(Framework):
     """
 
     framework: ClassVar[str] = "pytorch"
-    metrics_since: ClassVar[tuple[int, ...]] = (1, 3)
-    launchers: ClassVar[tuple[str, ...]] = (
-        "torch_distributed",
-        "pytorchddp",
-        "mpi",
-        "parameter_server",
-    )
+    metrics_since: ClassVar[tuple[int, ...] | None] = (1, 3)
     model_class: ClassVar[type[VersionedModel]] = PyTorchModel
-
-    def launch_hyperparameters(self) -> dict[str, Any]:
-        """torchrun, DistributedDataParallel over MPI, or what all frameworks have."""
-        for key, switch in (
-            ("pytorchddp", "sagemaker_pytorch_ddp_enabled"),
-            ("torch_distributed", "sagemaker_torch_distributed_enabled"),
-        ):
-            if self.distribution.get(key, {}).get("enabled"):
-                return {switch: True, "sagemaker_instance_type": self.wire_instance_type}
-        return super().launch_hyperparameters()

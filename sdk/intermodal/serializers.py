@@ -101,6 +101,28 @@ class CSVSerializer(_Typed):
         return _csv_row(rows)
 
 
+class LibSVMSerializer(_Typed):
+    """LibSVM's text, which must be text already: a string or an open file."""
+
+    def __init__(self, content_type: str = "text/libsvm") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> Any:
+        """The text.
+
+        Raises:
+            TypeError: it is no text.
+        """
+        if hasattr(data, "read"):
+            return data.read()
+        if isinstance(data, str | bytes):
+            return data
+        raise TypeError(
+            f"LibSVM is sent as text, and {type(data).__name__} is none; "
+            "give a string, or another serializer"
+        )
+
+
 class NumpySerializer(_Typed):
     """numpy's own format (`.npy`), never with pickles.
 

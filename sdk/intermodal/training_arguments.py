@@ -150,7 +150,7 @@ class TrainingArguments(TrainingOptions):
             findings.add("role", "is missing; give a role's name or ARN, or get_execution_role()")
         if job_name is not None:
             check_job_name(findings, "job_name", job_name)
-        check_instances(findings, self.instance_count, self.instance_type, self.instance_groups)
+        self._check_instances(findings)
         check_options(findings, self)
         self._check_code_and_image(findings)
         self._check_hyperparameters(findings)
@@ -158,6 +158,9 @@ class TrainingArguments(TrainingOptions):
         if findings.problems:
             raise InvalidArgumentsError(f"{type(self).__name__}.fit", findings.problems)
         return wanted
+
+    def _check_instances(self, findings: Findings) -> None:
+        check_instances(findings, self.instance_count, self.instance_type, self.instance_groups)
 
     def _check_code_and_image(self, findings: Findings) -> None:
         code = self.code
