@@ -9,7 +9,7 @@
         ├── EngineUnavailableError      the local engine does not run and could not be started
         ├── ConnectionLostError         the service is out of reach; the job goes on
         └── UnexpectedStatusError       a job or endpoint ended in a state that was not asked for
-            ├── JobFailedError          a training job failed: its reason, its last log lines
+            ├── JobFailedError          a job failed: its reason, its last log lines
             └── EndpointFailedError     an endpoint is not in service: its reason, its log
 
 What AWS itself answers (`botocore.exceptions.ClientError`) passes through unchanged.
@@ -83,7 +83,7 @@ class UnexpectedStatusError(SdkError, ValueError):
 
 
 class JobFailedError(UnexpectedStatusError):
-    """A training job failed."""
+    """A training, processing, transform or tuning job failed."""
 
 
 class EndpointFailedError(UnexpectedStatusError):

@@ -260,7 +260,7 @@ class EstimatorBase(TrainingArguments):
     ) -> Job:
         output_path = self.output_path or self._default_output()
         staged = [self._uploaded(channel, name) for channel in wanted]
-        self.uploaded_code = self._upload_code(name, output_path)
+        self.uploaded_code = self._code_for(name, output_path)
         if self.uploaded_code and self.enable_network_isolation:
             staged += channels({_CODE_CHANNEL: TrainingInput(self.uploaded_code.s3_prefix)})
         return Job(
@@ -293,27 +293,39 @@ class EstimatorBase(TrainingArguments):
             return None
         return UploadedCode(str(code.source_dir), code.program)
 
-    def _upload_code(self, job_name: str, output_path: str) -> UploadedCode | None:
+    def _code_for(self, job_name: str, output_path: str) -> UploadedCode | None:
+        if self.code is None or self.code.is_in_s3:
+            return self._code_in_s3()
+        return self.upload_code(job_name, output_path)
+
+    def upload_code(self, job_name: str, output_path: str | None = None) -> UploadedCode:
+        """Pack the code and upload it for that job.
+
+        Args:
+            job_name: the job.
+            output_path: the job's own S3 prefix; the default bucket where `None`.
+
+        Raises:
+            ValueError: there is no code.
+        """
         from intermodal_contract.channel import parse_s3_uri
 
         code = self.code
-        if code is None or code.is_in_s3:
-            return self._code_in_s3()
+        if code is None:
+            raise ValueError("`entry_point` is missing: which script?")
         session = self.sagemaker_session
+        output_path = output_path or self._default_output()
         place = parse_s3_uri(self.code_location or output_path)
         prefix = place.key if self.code_location else (session.default_bucket_prefix or "")
         destination = code_place(place.bucket, prefix, job_name, "source", ARCHIVE_NAME)
         # The output's key is of no use in another bucket's region or account.
         is_same = place.bucket == parse_s3_uri(output_path).bucket
+        extra = {
+            **encryption(self.output_kms_key if is_same else None),
+            **session.owner_of(place.bucket),
+        }
         content = code.archive()
-        session.storage.put(
-            content,
-            destination,
-            {
-                **encryption(self.output_kms_key if is_same else None),
-                **session.owner_of(place.bucket),
-            },
-        )
+        session.storage.put(content, destination, extra)
         return UploadedCode(str(destination), code.program, content)
 
     def job_hyperparameters(self, job_name: str, output_path: str) -> dict[str, Any]:  # noqa: ARG002 - frameworks do

@@ -154,3 +154,12 @@ def _base(tensorflow_version: str | None, pytorch_version: str | None) -> str | 
     if tensorflow_version:
         return f"tensorflow{tensorflow_version}"
     return f"pytorch{pytorch_version}" if pytorch_version else None
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "HuggingFaceProcessor":
+        from intermodal.framework_processors import HuggingFaceProcessor
+
+        return HuggingFaceProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -53,3 +53,12 @@ class MXNet(Framework):
         if not launch.get(_MPI_OPTIONS):
             launch.pop(_MPI_OPTIONS, None)
         return launch
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "MXNetProcessor":
+        from intermodal.framework_processors import MXNetProcessor
+
+        return MXNetProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -45,3 +45,12 @@ class PyTorch(TorchFramework):
     framework: ClassVar[str] = "pytorch"
     metrics_since: ClassVar[tuple[int, ...] | None] = (1, 3)
     model_class: ClassVar[type[VersionedModel]] = PyTorchModel
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "PyTorchProcessor":
+        from intermodal.framework_processors import PyTorchProcessor
+
+        return PyTorchProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

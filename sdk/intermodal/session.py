@@ -159,8 +159,9 @@ class Session(TrainingJobs, Endpoints):
         self, body: str, desired_s3_uri: str, kms_key: str | None = None
     ) -> str:
         """Store the text as an object and return its URI."""
+        place = parse_s3_uri(desired_s3_uri)
         extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
-        self.storage.put(body.encode(), parse_s3_uri(desired_s3_uri), extra)
+        self.storage.put(body.encode(), place, {**extra, **self.owner_of(place.bucket)})
         return desired_s3_uri
 
     def download_data(self, path: str | Path, bucket: str, key_prefix: str = "") -> list[str]:

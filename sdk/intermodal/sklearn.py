@@ -51,3 +51,12 @@ class SKLearn(OwnAccountFramework):
         super()._check_instances(findings)
         if self.instance_count not in (None, 1):
             findings.add("instance_count", f"{self.instance_count}; scikit-learn trains on 1 only")
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "SKLearnProcessor":
+        from intermodal.framework_processors import SKLearnProcessor
+
+        return SKLearnProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -177,3 +177,12 @@ class TensorFlow(Framework):
             "framework_version": self.framework_version,
             "image_uri": self.image_uri,
         }
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "TensorFlowProcessor":
+        from intermodal.framework_processors import TensorFlowProcessor
+
+        return TensorFlowProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

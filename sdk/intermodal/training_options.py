@@ -214,8 +214,23 @@ def check_options(findings: Findings, options: TrainingOptions) -> None:
     if bool(options.subnets) != bool(options.security_group_ids):
         missing = "security_group_ids" if options.subnets else "subnets"
         findings.add(missing, "is missing; a VPC needs both `subnets` and `security_group_ids`")
-    _check_environment(findings, options.environment or {})
+    check_environment(findings, options.environment or {})
     _check_metrics(findings, options.metric_definitions or [])
+
+
+def check_environment(
+    findings: Findings, environment: Mapping[Any, Any], argument: str = "environment"
+) -> None:
+    """Note variables that are too many, too long or no text."""
+    if len(environment) > ENVIRONMENT_LIMIT:
+        findings.add(argument, f"{len(environment)} variables; AWS takes {ENVIRONMENT_LIMIT}")
+    for name, value in environment.items():
+        if not isinstance(name, str) or not _ENVIRONMENT_NAME.fullmatch(name):
+            findings.add(argument, f"{name!r} is no variable name")
+        if not isinstance(value, str):
+            findings.add(argument, f"`{name}` is a {type(value).__name__}; give a string")
+        elif max(len(str(name)), len(value)) > ENVIRONMENT_TEXT_LIMIT:
+            findings.add(argument, f"`{name}` is longer than {ENVIRONMENT_TEXT_LIMIT} characters")
 
 
 def check_hyperparameters(findings: Findings, values: Mapping[str, str]) -> None:
@@ -261,20 +276,6 @@ def _check_spot(findings: Findings, options: TrainingOptions) -> None:
         findings.add("max_wait", "is for spot instances; give `use_spot_instances=True` too")
     elif options.max_wait < options.max_run:
         findings.add("max_wait", f"{options.max_wait} is below `max_run`, {options.max_run}")
-
-
-def _check_environment(findings: Findings, environment: Mapping[Any, Any]) -> None:
-    if len(environment) > ENVIRONMENT_LIMIT:
-        findings.add("environment", f"{len(environment)} variables; AWS takes {ENVIRONMENT_LIMIT}")
-    for name, value in environment.items():
-        if not isinstance(name, str) or not _ENVIRONMENT_NAME.fullmatch(name):
-            findings.add("environment", f"{name!r} is no variable name")
-        if not isinstance(value, str):
-            findings.add("environment", f"`{name}` is a {type(value).__name__}; give a string")
-        elif max(len(str(name)), len(value)) > ENVIRONMENT_TEXT_LIMIT:
-            findings.add(
-                "environment", f"`{name}` is longer than {ENVIRONMENT_TEXT_LIMIT} characters"
-            )
 
 
 def _check_metrics(findings: Findings, definitions: Sequence[Mapping[str, str]]) -> None:

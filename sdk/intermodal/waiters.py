@@ -131,7 +131,7 @@ class TrainingJobWaiter:
         streams = ", ".join(f"`{stream}`" for stream in self._log.streams)
         where = "all of its log" if lines else "a log would be here"
         return JobFailedError(
-            f"training job `{name}` failed: {reason}\n{_shown(lines, self._log.silence)}",
+            f"training job `{name}` failed: {reason}\n{shown(lines, self._log.silence)}",
             [TrainingJobStatus.COMPLETED, TrainingJobStatus.STOPPED],
             str(description["TrainingJobStatus"]),
             hint=f"{where}: `intermodal logs {name}`, or CloudWatch log group "
@@ -194,7 +194,7 @@ class EndpointWaiter:
         reason = description.get("FailureReason") or "the service gives no reason"
         name = self._endpoint_name
         return EndpointFailedError(
-            f"endpoint `{name}` {what}: {reason}\n{_shown(lines, log.silence)}",
+            f"endpoint `{name}` {what}: {reason}\n{shown(lines, log.silence)}",
             [EndpointStatus.IN_SERVICE],
             str(description["EndpointStatus"]),
             hint=f"all of its log: `intermodal logs {name}`, or CloudWatch log group `{group}`; "
@@ -264,7 +264,8 @@ class Log:
             return None
 
 
-def _shown(lines: list[LogLine], otherwise: str) -> str:
+def shown(lines: list[LogLine], otherwise: str) -> str:
+    """The last lines of a log in an error's message."""
     if not lines:
         return otherwise
     return "\n".join(["last log lines:", *(f"  {line.host} | {line.text}" for line in lines)])

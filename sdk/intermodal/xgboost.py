@@ -96,3 +96,12 @@ class XGBoost(OwnAccountFramework):
             image_uri,
             **options,
         )
+
+
+def __getattr__(name: str) -> Any:
+    # Few need it, and it doubles what is imported.
+    if name == "XGBoostProcessor":
+        from intermodal.framework_processors import XGBoostProcessor
+
+        return XGBoostProcessor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,8 @@ import botocore.session
 from botocore import xform_name
 from botocore.awsrequest import AWSResponse
 
+from tests.helpers.fake_jobs import FakeJobs
+
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
 ENDPOINT_CREATED_AT = 1_700_000_000
@@ -59,10 +61,11 @@ class FakeServiceError(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class FakeAws:
+class FakeAws(FakeJobs):
     """Answers what the SDK asks, and remembers all of it."""
 
     def __init__(self, plan: JobPlan | None = None) -> None:
+        super().__init__()
         self.plan = plan or JobPlan()
         self.calls: list[Call] = []
         self.objects: dict[tuple[str, str], bytes] = {}
@@ -233,7 +236,9 @@ class FakeAws:
     # Endpoints
 
     def _create_model(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"ModelArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/{request['ModelName']}"}
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/{request['ModelName']}"
+        self.models[request["ModelName"]] = {**request, "ModelArn": arn, "CreationTime": 1}
+        return {"ModelArn": arn}
 
     def _create_endpoint_config(self, request: dict[str, Any]) -> dict[str, Any]:
         self._configs[request["EndpointConfigName"]] = request

@@ -15,13 +15,14 @@ from intermodal.model import Model
 from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.pytorch import PyTorch
 from intermodal.serverless import ServerlessInferenceConfig
-from tests.helpers import parity_frameworks
+from tests.helpers import parity_frameworks, parity_processing
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
 
 CASES = Path(__file__).parent / "parity"
 OWN_IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/my-train:1.0"
 # Listed in docs/reference/vendor-differences.md.
-NEVER_SENT = ("DebugHookConfig", "ProfilerConfig")
+# boto3 sends a checksum whether or not one is asked for.
+NEVER_SENT = ("DebugHookConfig", "ProfilerConfig", "ChecksumAlgorithm")
 WITHOUT_A_DEFAULT_BUCKET = ("tensorflow", "huggingface_hub_model")
 
 
@@ -173,6 +174,7 @@ PROGRAMS: list[Callable[[Session, Path], None]] = [
     default_bucket,
     upload_data,
     *parity_frameworks.PROGRAMS,
+    *parity_processing.PROGRAMS,
 ]
 
 
