@@ -47,6 +47,7 @@ _MODULES = frozenset(
         "session",
         "sklearn",
         "tensorflow",
+        "transformer",
         "xgboost",
     }
 )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from intermodal.dry_run import DryRun
     from intermodal.session import Session
     from intermodal.training_jobs import TrainingJob
+    from intermodal.transformer import Transformer
 
 _CODE_CHANNEL = "code"
 _ISOLATED_CODE = f"/opt/ml/input/data/{_CODE_CHANNEL}/{ARCHIVE_NAME}"
@@ -198,6 +199,63 @@ class EstimatorBase(TrainingArguments):
             async_inference_config=async_inference_config,
             **deploying,
         )
+
+    def transformer(
+        self,
+        instance_count: int,
+        instance_type: str,
+        strategy: str | None = None,
+        assemble_with: str | None = None,
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        accept: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_concurrent_transforms: int | None = None,
+        max_payload: int | None = None,
+        tags: Any = None,
+        role: str | None = None,
+        volume_kms_key: str | None = None,
+        model_name: str | None = None,
+        **arguments: Any,
+    ) -> "Transformer":
+        """Create the trained model and return what runs it over data in S3; see `Transformer`.
+
+        Args:
+            instance_count: how many instances.
+            instance_type: as in `ml.m5.xlarge`.
+            strategy: of the transformer, as all that follows.
+            assemble_with: what is put between results.
+            output_path: S3 prefix of the results.
+            output_kms_key: encrypts the results.
+            accept: the content type of the results.
+            env: further variables of the container.
+            max_concurrent_transforms: requests at a time to an instance.
+            max_payload: the largest request, in MB.
+            tags: the estimator's own where `None`.
+            role: what the model runs as; the estimator's own where `None`.
+            volume_kms_key: encrypts the instances' storage.
+            model_name: made from `base_job_name` or the image's name where `None`.
+            arguments: of `create_model`.
+        """
+        name = model_name or name_from_base(self._base_name())
+        own_role = {"role": role} if role else {}
+        model = self.create_model(name=name, **own_role, **arguments)
+        transformer = model.transformer(
+            instance_count,
+            instance_type,
+            strategy,
+            assemble_with,
+            output_path,
+            output_kms_key,
+            accept,
+            {**model.env, **(env or {})},
+            max_concurrent_transforms,
+            max_payload,
+            self.tags if tags is None else tags,
+            volume_kms_key,
+        )
+        transformer.base_transform_job_name = self.base_job_name
+        return transformer
 
     def model_arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """What every model made from this estimator starts from; what was given wins.

@@ -27,6 +27,7 @@ from intermodal_contract import env as names_of_environment
 if TYPE_CHECKING:
     from intermodal.model_archive import ModelArchive
     from intermodal.session import Session
+    from intermodal.transformer import Transformer
 
 CODE_PATH = "/opt/ml/model/code"
 _TRAINING_CODE_SERVES = (
@@ -246,6 +247,45 @@ class Model:
                 error.hint = f"{_TRAINING_CODE_SERVES}\nhint: {error.hint}"
             raise
         return self._predictor(serializer, deserializer)
+
+    def transformer(
+        self,
+        instance_count: int,
+        instance_type: str,
+        strategy: str | None = None,
+        assemble_with: str | None = None,
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        accept: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_concurrent_transforms: int | None = None,
+        max_payload: int | None = None,
+        tags: Tags | None = None,
+        volume_kms_key: str | None = None,
+    ) -> "Transformer":
+        """Create the model and return what runs it over data in S3; see `Transformer`."""
+        from intermodal.transformer import Transformer
+
+        if self._session is None:
+            self._session = session_for(instance_type, None)
+        base = base_name_from_image(self.serving_image_uri(instance_type))
+        return Transformer(
+            self.create(instance_type, tags),
+            instance_count,
+            instance_type,
+            strategy,
+            assemble_with,
+            output_path,
+            output_kms_key,
+            accept,
+            max_concurrent_transforms,
+            max_payload,
+            tags,
+            None if self.enable_network_isolation() else env,
+            base,
+            self.sagemaker_session,
+            volume_kms_key,
+        )
 
     def delete_model(self) -> None:
         """Delete the model; the endpoint that serves it stays."""

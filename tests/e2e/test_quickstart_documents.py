@@ -78,7 +78,7 @@ def test_the_guides_program_trains_with_boto3_alone(engine: RunningEngine, tmp_p
 def test_the_guides_programs_train_deploy_update_and_delete_with_the_sdk(
     engine: RunningEngine, tmp_path: Path
 ) -> None:
-    train, main = programs("docs/guides/sdk.md")
+    train, main, *_ = programs("docs/guides/sdk.md")
     (tmp_path / "train.py").write_text(train)
     output = run(engine, main, tmp_path)
     first, again, better = (
@@ -88,3 +88,13 @@ def test_the_guides_programs_train_deploy_update_and_delete_with_the_sdk(
     )
     assert first == again != better
     assert better == pytest.approx([1, 2], abs=0.01)
+
+
+def test_the_guides_program_processes_a_folder(engine: RunningEngine, tmp_path: Path) -> None:
+    processing = next(one for one in programs("docs/guides/sdk.md") if "ScriptProcessor(" in one)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/one.csv").write_text("1,2,3")
+    (tmp_path / "prepare.py").write_text("import sys\nprint('prepared', *sys.argv[1:])\n")
+    output = run(engine, processing, tmp_path)
+    assert "prepared --train-share 0.8" in output
+    assert re.fullmatch(r"s3://.+/output/train", output.splitlines()[-1])

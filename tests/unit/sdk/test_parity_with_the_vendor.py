@@ -15,7 +15,7 @@ from intermodal.model import Model
 from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.pytorch import PyTorch
 from intermodal.serverless import ServerlessInferenceConfig
-from tests.helpers import parity_frameworks, parity_processing
+from tests.helpers import parity_frameworks, parity_processing, parity_transform
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
 
 CASES = Path(__file__).parent / "parity"
@@ -175,6 +175,7 @@ PROGRAMS: list[Callable[[Session, Path], None]] = [
     upload_data,
     *parity_frameworks.PROGRAMS,
     *parity_processing.PROGRAMS,
+    *parity_transform.PROGRAMS,
 ]
 
 
