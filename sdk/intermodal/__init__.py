@@ -40,6 +40,7 @@ _MODULES = frozenset(
         "model",
         "mxnet",
         "network",
+        "parameter",
         "predictor",
         "processing",
         "pytorch",
@@ -48,6 +49,7 @@ _MODULES = frozenset(
         "sklearn",
         "tensorflow",
         "transformer",
+        "tuner",
         "xgboost",
     }
 )

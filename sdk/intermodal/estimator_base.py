@@ -73,7 +73,7 @@ class EstimatorBase(TrainingArguments):
         from intermodal.training_jobs import TrainingJob
 
         wanted = self.checked_channels(inputs, job_name)
-        name = job_name or name_from_base(self._base_name())
+        name = job_name or name_from_base(self.base_name())
         if dry_run:
             from intermodal.dry_run import rehearse
 
@@ -109,7 +109,7 @@ class EstimatorBase(TrainingArguments):
 
         session = session_for(None, sagemaker_session)
         description = session.describe_training_job(training_job_name)
-        arguments = cls._attached_arguments(description)
+        arguments = cls.attached_arguments(description)
         estimator = cls(
             sagemaker_session=session, model_channel_name=model_channel_name, **arguments
         )
@@ -120,7 +120,8 @@ class EstimatorBase(TrainingArguments):
         return estimator
 
     @classmethod
-    def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+    def attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        """What an estimator must be given to describe the same job."""
         return estimator_arguments(description)
 
     # Deploying
@@ -182,7 +183,7 @@ class EstimatorBase(TrainingArguments):
         Returns:
             A predictor; the requests, for a dry run.
         """
-        default_name = name_from_base(self._base_name())
+        default_name = name_from_base(self.base_name())
         deploying = {name: arguments.pop(name) for name in _DEPLOY_ONLY if name in arguments}
         model = self.create_model(name=model_name or default_name, **arguments)
         return model.deploy(
@@ -220,24 +221,10 @@ class EstimatorBase(TrainingArguments):
     ) -> "Transformer":
         """Create the trained model and return what runs it over data in S3; see `Transformer`.
 
-        Args:
-            instance_count: how many instances.
-            instance_type: as in `ml.m5.xlarge`.
-            strategy: of the transformer, as all that follows.
-            assemble_with: what is put between results.
-            output_path: S3 prefix of the results.
-            output_kms_key: encrypts the results.
-            accept: the content type of the results.
-            env: further variables of the container.
-            max_concurrent_transforms: requests at a time to an instance.
-            max_payload: the largest request, in MB.
-            tags: the estimator's own where `None`.
-            role: what the model runs as; the estimator's own where `None`.
-            volume_kms_key: encrypts the instances' storage.
-            model_name: made from `base_job_name` or the image's name where `None`.
-            arguments: of `create_model`.
+        `tags` and `role` are the estimator's own where `None`, `model_name` is made from
+        `base_job_name` or the image's name, and `arguments` are those of `create_model`.
         """
-        name = model_name or name_from_base(self._base_name())
+        name = model_name or name_from_base(self.base_name())
         own_role = {"role": role} if role else {}
         model = self.create_model(name=name, **own_role, **arguments)
         transformer = model.transformer(
@@ -302,11 +289,27 @@ class EstimatorBase(TrainingArguments):
     def _start(
         self, name: str, wanted: Sequence[Channel], experiment_config: Mapping[str, str] | None
     ) -> None:
-        request = create_training_job(self._job(name, wanted, experiment_config), self)
+        request = self.training_request(name, wanted, experiment_config)
         self.sagemaker_session.create_training_job(request)
 
-    def _base_name(self) -> str:
+    def base_name(self) -> str:
+        """What names begin with that are made for its jobs and models."""
         return self.base_job_name or base_name_from_image(self.training_image_uri())
+
+    def training_request(
+        self,
+        name: str,
+        wanted: Sequence[Channel],
+        experiment_config: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """CreateTrainingJob's parameters for that job; uploads what must be uploaded.
+
+        Args:
+            name: the job's name.
+            wanted: its channels, as `checked_channels` gives them.
+            experiment_config: as CreateTrainingJob takes it.
+        """
+        return create_training_job(self._job(name, wanted, experiment_config), self)
 
     def _latest(self) -> "TrainingJob":
         if self.latest_training_job is None:

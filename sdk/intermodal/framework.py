@@ -109,7 +109,7 @@ class Framework(EstimatorBase):
                 Without `name` the model gets one of its own, as it has in the vendor's SDK.
         """
         given = {
-            "name": name_from_base(self._base_name()),
+            "name": name_from_base(self.base_name()),
             **self.version_arguments(),
             **self.model_arguments(arguments),
         }
@@ -130,8 +130,9 @@ class Framework(EstimatorBase):
         }
 
     @classmethod
-    def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        arguments = super()._attached_arguments(description)
+    def attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, with versions where the job's image tells them."""
+        arguments = super().attached_arguments(description)
         from intermodal_contract.image import framework_image
 
         image = framework_image(arguments["image_uri"])

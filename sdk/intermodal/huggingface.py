@@ -133,10 +133,11 @@ class HuggingFace(TorchFramework):
         }
 
     @classmethod
-    def _attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+    def attached_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, with versions where the job's image tells them."""
         from intermodal_contract.vendor_images import hugging_face_image
 
-        arguments = super()._attached_arguments(description)
+        arguments = super().attached_arguments(description)
         image = hugging_face_image(arguments["image_uri"])
         if image is not None:
             del arguments["image_uri"]

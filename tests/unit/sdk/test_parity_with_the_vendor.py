@@ -15,7 +15,12 @@ from intermodal.model import Model
 from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.pytorch import PyTorch
 from intermodal.serverless import ServerlessInferenceConfig
-from tests.helpers import parity_frameworks, parity_processing, parity_transform
+from tests.helpers import (
+    parity_frameworks,
+    parity_processing,
+    parity_transform,
+    parity_tuning,
+)
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
 
 CASES = Path(__file__).parent / "parity"
@@ -176,6 +181,7 @@ PROGRAMS: list[Callable[[Session, Path], None]] = [
     *parity_frameworks.PROGRAMS,
     *parity_processing.PROGRAMS,
     *parity_transform.PROGRAMS,
+    *parity_tuning.PROGRAMS,
 ]
 
 
@@ -232,5 +238,7 @@ def _archives(aws: FakeAws, recorded: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _normalised(params: dict[str, Any]) -> dict[str, Any]:
     kept = {name: value for name, value in params.items() if name not in NEVER_SENT}
-    text = re.sub(r"\d{4}(-\d{2}){5}-\d{3}", "<TS>", json.dumps(kept))
+    text = re.sub(r"\d{4}(-\d{2}){5}-\d{3}|\d{6}-\d{4}", "<TS>", json.dumps(kept))
+    # A tuning job remembers the estimator's class, and each SDK has its own.
+    text = re.sub(r"sagemaker\.(\w+)\.estimator", r"intermodal.\1", text)
     return dict(json.loads(text))
