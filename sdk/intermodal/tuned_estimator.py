@@ -38,12 +38,12 @@ _NOT_OF_A_DEFINITION = (
 )
 _HOMES: Mapping[str, str] = {
     "Estimator": "intermodal.estimator",
-    "HuggingFace": "intermodal.huggingface",
-    "MXNet": "intermodal.mxnet",
-    "PyTorch": "intermodal.pytorch",
-    "SKLearn": "intermodal.sklearn",
-    "TensorFlow": "intermodal.tensorflow",
-    "XGBoost": "intermodal.xgboost",
+    "HuggingFace": "intermodal.huggingface.estimator",
+    "MXNet": "intermodal.mxnet.estimator",
+    "PyTorch": "intermodal.pytorch.estimator",
+    "SKLearn": "intermodal.sklearn.estimator",
+    "TensorFlow": "intermodal.tensorflow.estimator",
+    "XGBoost": "intermodal.xgboost.estimator",
 }
 
 

@@ -1,6 +1,7 @@
 """scikit-learn, XGBoost, TensorFlow and transformers: images, arguments, predictors."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,29 @@ def test_xgboost_takes_its_arguments_in_the_vendors_order(session: Session, scri
     assert estimator.source_dir == str(script.parent)
     assert estimator.hyperparameters() == {"depth": 3}
     assert estimator.training_image_uri().startswith("141502667606.dkr.ecr.eu-west-1.")
+
+
+@pytest.mark.parametrize(
+    ("framework", "name"),
+    [
+        ("huggingface", "HuggingFace"),
+        ("mxnet", "MXNet"),
+        ("pytorch", "PyTorch"),
+        ("sklearn", "SKLearn"),
+        ("tensorflow", "TensorFlow"),
+        ("xgboost", "XGBoost"),
+    ],
+)
+def test_classes_are_where_the_vendor_has_them(framework: str, name: str) -> None:
+    package = import_module(f"intermodal.{framework}")
+
+    for kind, home in (
+        ("", "estimator"),
+        ("Model", "model"),
+        ("Predictor", "model"),
+        ("Processor", "processing"),
+    ):
+        own = getattr(import_module(f"intermodal.{framework}.{home}"), f"{name}{kind}")
+        assert getattr(package, f"{name}{kind}") is own
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        package.Nothing  # noqa: B018

@@ -1,9 +1,9 @@
-"""PyTorch: estimator, model and predictor."""
+"""PyTorch: model and predictor."""
 
 from typing import Any, ClassVar
 
 from intermodal.deserializers import NumpyDeserializer
-from intermodal.framework import TorchFramework, VersionedModel
+from intermodal.framework import VersionedModel
 from intermodal.predictor import Predictor
 from intermodal.serializers import NumpySerializer
 
@@ -33,24 +33,3 @@ class PyTorchModel(VersionedModel):
 
     framework: ClassVar[str] = "pytorch"
     default_predictor: ClassVar[Any] = PyTorchPredictor
-
-
-class PyTorch(TorchFramework):
-    """Training in PyTorch's image; see `Framework`.
-
-    `distribution={"torch_distributed": {"enabled": True}}` launches the script with torchrun, on
-    any instance type.
-    """
-
-    framework: ClassVar[str] = "pytorch"
-    metrics_since: ClassVar[tuple[int, ...] | None] = (1, 3)
-    model_class: ClassVar[type[VersionedModel]] = PyTorchModel
-
-
-def __getattr__(name: str) -> Any:
-    # Few need it, and it doubles what is imported.
-    if name == "PyTorchProcessor":
-        from intermodal.framework_processors import PyTorchProcessor
-
-        return PyTorchProcessor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
