@@ -8,6 +8,7 @@ from intermodal.estimator_base import EstimatorBase
 from intermodal.model import FrameworkModel
 from intermodal.names import name_from_base
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments
+from intermodal.training_options import Findings
 
 
 class Framework(EstimatorBase):
@@ -140,6 +141,11 @@ class Framework(EstimatorBase):
             del arguments["image_uri"]
             arguments |= {"framework_version": image.version, "py_version": image.python}
         return arguments
+
+    def _check_code_and_image(self, findings: Findings) -> None:
+        if self.entry_point is None and self.source_dir is None:
+            findings.add("entry_point", "is missing: which script?")
+        super()._check_code_and_image(findings)
 
     def _image_instance_type(self) -> str | None:
         kinds = [group.instance_type for group in self.instance_groups or []]

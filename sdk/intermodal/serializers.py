@@ -101,28 +101,6 @@ class CSVSerializer(_Typed):
         return _csv_row(rows)
 
 
-class LibSVMSerializer(_Typed):
-    """LibSVM's text, which must be text already: a string or an open file."""
-
-    def __init__(self, content_type: str = "text/libsvm") -> None:
-        super().__init__(content_type)
-
-    def serialize(self, data: Any) -> Any:
-        """The text.
-
-        Raises:
-            TypeError: it is no text.
-        """
-        if hasattr(data, "read"):
-            return data.read()
-        if isinstance(data, str | bytes):
-            return data
-        raise TypeError(
-            f"LibSVM is sent as text, and {type(data).__name__} is none; "
-            "give a string, or another serializer"
-        )
-
-
 class NumpySerializer(_Typed):
     """numpy's own format (`.npy`), never with pickles.
 
@@ -151,6 +129,25 @@ class NumpySerializer(_Typed):
         buffer = io.BytesIO()
         numpy.save(buffer, array, allow_pickle=False)
         return buffer.getvalue()
+
+
+class LibSVMSerializer(_Typed):
+    """Lines of LibSVM, as text or as an open file."""
+
+    def __init__(self, content_type: str = "text/libsvm") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> Any:
+        """The lines as they are.
+
+        Raises:
+            ValueError: it is neither text nor a file.
+        """
+        if isinstance(data, str):
+            return data
+        if hasattr(data, "read"):
+            return data.read()
+        raise ValueError(f"a {type(data).__name__} is no LibSVM; give text or an open file")
 
 
 class DataSerializer(_Typed):

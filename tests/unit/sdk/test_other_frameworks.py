@@ -73,6 +73,19 @@ def test_all_that_is_wrong_with_a_framework_is_told_before_anything_is_sent(
     assert aws.calls == []
 
 
+def test_a_framework_without_a_script_is_refused(session: Session) -> None:
+    estimator = TensorFlow(
+        framework_version="2.13",
+        role=ROLE_ARN,
+        instance_count=1,
+        instance_type="ml.m5.large",
+        sagemaker_session=session,
+    )
+
+    with pytest.raises(InvalidArgumentsError, match="`entry_point`: is missing: which script"):
+        estimator.fit("s3://mybucket/d")
+
+
 def test_scikit_learn_on_a_gpu_is_refused(session: Session, script: Path) -> None:
     estimator = SKLearn(
         str(script),
@@ -169,7 +182,7 @@ def test_libsvm_is_sent_as_it_is(aws: FakeAws, session: Session) -> None:
     assert XGBoostPredictor("e", session).predict("1:0.5 2:3") == [["0.5", "0.7"]]
 
     assert aws.invocations[0][1] == b"1:0.5 2:3"
-    with pytest.raises(TypeError, match="LibSVM is sent as text"):
+    with pytest.raises(ValueError, match="is no LibSVM; give text or an open file"):
         XGBoostPredictor("e", session).predict([1.0])
 
 
