@@ -10,7 +10,7 @@ import pytest
 from intermodal import Session, image_uris
 from intermodal.errors import InvalidArgumentsError
 from intermodal.huggingface import HuggingFace, HuggingFacePredictor
-from intermodal.sklearn import SKLearn, SKLearnPredictor
+from intermodal.sklearn import SKLearn, SKLearnModel, SKLearnPredictor
 from intermodal.tensorflow import TensorFlow, TensorFlowPredictor
 from intermodal.xgboost import XGBoost, XGBoostPredictor
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws
@@ -245,3 +245,23 @@ def test_classes_are_where_the_vendor_has_them(framework: str, name: str) -> Non
         assert getattr(package, f"{name}{kind}") is own
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         package.Nothing  # noqa: B018
+
+
+def test_a_dry_run_shows_where_the_code_of_scikit_learn_would_lie(
+    aws: FakeAws, session: Session, script: Path
+) -> None:
+    model = SKLearnModel(
+        "s3://mybucket/model.tar.gz",
+        ROLE_ARN,
+        str(script),
+        framework_version="1.2-1",
+        name="mine",
+        sagemaker_session=session,
+    )
+
+    shown = model.deploy(1, "ml.m5.large", dry_run=True)
+
+    container = shown.requests["CreateModel"]["PrimaryContainer"]
+    assert container["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"].endswith("/mine/sourcedir.tar.gz")
+    assert container["ModelDataUrl"] == "s3://mybucket/model.tar.gz"
+    assert "PutObject" not in aws.operations()

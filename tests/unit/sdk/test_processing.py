@@ -148,3 +148,18 @@ def test_a_local_instance_has_a_name_on_the_wire(aws: FakeAws, session: Session)
 
     cluster = aws.params("CreateProcessingJob")["ProcessingResources"]["ClusterConfig"]
     assert cluster["InstanceType"] == "ml.m5.xlarge"
+
+
+def test_whoever_presses_ctrl_c_is_told_that_the_job_goes_on(
+    aws: FakeAws, session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aws.faults.append(
+        lambda operation: KeyboardInterrupt() if operation == "DescribeProcessingJob" else None
+    )
+    processor = Processor(ROLE_ARN, IMAGE, 1, "ml.m5.large", sagemaker_session=session)
+
+    with pytest.raises(KeyboardInterrupt):
+        processor.run(job_name="j")
+
+    assert "Processing job `j` goes on without being watched" in capsys.readouterr().out
+    assert "sagemaker.StopProcessingJob" not in aws.operations()
