@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from intermodal.inputs import TrainingInput as TrainingInput
     from intermodal.local import LocalSession as LocalSession
     from intermodal.model import Model as Model
+    from intermodal.multidatamodel import MultiDataModel as MultiDataModel
+    from intermodal.pipeline import PipelineModel as PipelineModel
     from intermodal.predictor import Predictor as Predictor
+    from intermodal.production_variants import container_def as container_def
+    from intermodal.production_variants import pipeline_container_def as pipeline_container_def
+    from intermodal.production_variants import production_variant as production_variant
     from intermodal.session import Session as Session
     from intermodal.session import get_execution_role as get_execution_role
 
@@ -22,29 +27,41 @@ _HOMES = {
     "Estimator": "estimator",
     "LocalSession": "local",
     "Model": "model",
+    "MultiDataModel": "multidatamodel",
+    "PipelineModel": "pipeline",
     "Predictor": "predictor",
     "Session": "session",
     "TrainingInput": "inputs",
+    "container_def": "production_variants",
     "get_execution_role": "session",
+    "pipeline_container_def": "production_variants",
+    "production_variant": "production_variants",
 }
 _RENAMED = {"s3_input": "TrainingInput", "RealTimePredictor": "Predictor"}
 _MODULES = frozenset(
     {
+        "async_inference",
         "deserializers",
         "errors",
         "estimator",
         "huggingface",
         "image_uris",
         "inputs",
+        "iterators",
         "local",
         "model",
+        "model_monitor",
+        "multidatamodel",
         "mxnet",
         "network",
         "parameter",
+        "pipeline",
         "predictor",
+        "predictor_async",
         "processing",
         "pytorch",
         "serializers",
+        "serverless",
         "session",
         "sklearn",
         "tensorflow",

@@ -8,6 +8,11 @@
         ├── MissingDependencyError      your environment: an optional package is needed
         ├── EngineUnavailableError      the local engine does not run and could not be started
         ├── ConnectionLostError         the service is out of reach; the job goes on
+        ├── ObjectNotExistedError       an asynchronous answer is not there yet
+        ├── PollingTimeoutError         an asynchronous answer was not there in time
+        ├── AsyncInferenceModelError    your model failed on an asynchronous request
+        ├── ModelStreamError            your model broke a streamed answer off
+        ├── InternalStreamFailureError  the service broke a streamed answer off
         └── UnexpectedStatusError       a job or endpoint ended in a state that was not asked for
             ├── JobFailedError          a job failed: its reason, its last log lines
             └── EndpointFailedError     an endpoint is not in service: its reason, its log
@@ -57,6 +62,26 @@ class EngineUnavailableError(SdkError):
 
 class ConnectionLostError(SdkError):
     """The service could not be reached for long while a job or endpoint was watched."""
+
+
+class ObjectNotExistedError(SdkError):
+    """An asynchronous answer is not there yet."""
+
+
+class PollingTimeoutError(SdkError):
+    """An asynchronous answer was not there in time."""
+
+
+class AsyncInferenceModelError(SdkError):
+    """The model failed on an asynchronous request."""
+
+
+class ModelStreamError(SdkError):
+    """The model broke a streamed answer off."""
+
+
+class InternalStreamFailureError(SdkError):
+    """The service broke a streamed answer off."""
 
 
 class UnexpectedStatusError(SdkError, ValueError):

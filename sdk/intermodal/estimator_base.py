@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from intermodal.attached import estimator_arguments
 from intermodal.cards import card, line
 from intermodal.console import JOBS, console_url
+from intermodal.deployment import FURTHER, LEFT_OUT
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
 from intermodal.model import Model
 from intermodal.names import base_name_from_image, name_from_base
@@ -159,8 +160,8 @@ class EstimatorBase(TrainingArguments):
         kms_key: str | None = None,
         tags: Any = None,
         serverless_inference_config: Any = None,
-        data_capture_config: Mapping[str, Any] | None = None,
-        async_inference_config: Mapping[str, Any] | None = None,
+        data_capture_config: Any = None,
+        async_inference_config: Any = None,
         **arguments: Any,
     ) -> Any:
         """Deploy the trained model to an endpoint; see `Model.deploy`.
@@ -176,8 +177,8 @@ class EstimatorBase(TrainingArguments):
             kms_key: encrypts the instances' storage.
             tags: the estimator's own where `None`.
             serverless_inference_config: instead of instances.
-            data_capture_config: as CreateEndpointConfig takes it.
-            async_inference_config: as CreateEndpointConfig takes it.
+            data_capture_config: a `DataCaptureConfig`, or as CreateEndpointConfig takes it.
+            async_inference_config: an `AsyncInferenceConfig`, or as CreateEndpointConfig takes it.
             arguments: of `create_model`, and of `Model.deploy` where it has such a name.
 
         Returns:
@@ -426,4 +427,6 @@ _DEPLOY_ONLY = (
     "volume_size",
     "model_data_download_timeout",
     "container_startup_health_check_timeout",
+    *FURTHER,
+    *LEFT_OUT,
 )

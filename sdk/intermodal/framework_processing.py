@@ -11,6 +11,7 @@ from intermodal.processing_data import ProcessingInput, ProcessingOutput
 from intermodal.script_processing import INPUT_FOLDER, ScriptProcessor
 from intermodal.source import ARCHIVE_NAME, as_code
 from intermodal.training_options import Findings
+from intermodal_contract.channel import parse_s3_uri
 
 _RUNNER = "runproc.sh"
 _REPOSITORY_ARN = re.compile(r"arn:[^:]+:codeartifact:([^:]+):([^:]+):repository/([^/]+)/(.+)")
@@ -107,10 +108,9 @@ class FrameworkProcessor(ScriptProcessor):
             uploaded = estimator.upload_code(name)
             given.append(ProcessingInput(uploaded.s3_prefix, f"{INPUT_FOLDER}/code/", "code"))
             runner = _runner(shlex.join([*self.script_command, uploaded.script_name]), login)
+            place = parse_s3_uri(uploaded.s3_prefix.replace(ARCHIVE_NAME, _RUNNER))
             code = self.sagemaker_session.upload_string_as_file_body(
-                runner,
-                uploaded.s3_prefix.replace(ARCHIVE_NAME, _RUNNER),
-                kms_key or self.output_kms_key,
+                runner, place.bucket, place.key, kms_key or self.output_kms_key
             )
         super().run(code, given, outputs, arguments, wait, logs, name, experiment_config, kms_key)
 

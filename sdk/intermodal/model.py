@@ -1,26 +1,20 @@
 """A model that can be deployed: an image, an archive in S3, and perhaps code of the user's own."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intermodal.cards import card, line
 from intermodal.console import MODELS, console_url
+from intermodal.deployment import Deployment, further, refuse_further
 from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor
-from intermodal.production_variants import production_variant
+from intermodal.production_variants import container_def
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
-from intermodal.serverless import ServerlessInferenceConfig
 from intermodal.source import UploadedCode, as_code, code_place, encryption, local_path
-from intermodal.training_options import (
-    LOCAL_INSTANCE_TYPES,
-    Findings,
-    Tags,
-    check_instance_type,
-    check_job_name,
-)
-from intermodal.training_request import tag_list
+from intermodal.training_options import Findings, Tags, check_job_name
 from intermodal.which_session import session_for
 from intermodal_contract import env as names_of_environment
 
@@ -30,6 +24,7 @@ if TYPE_CHECKING:
     from intermodal.transformer import Transformer
 
 CODE_PATH = "/opt/ml/model/code"
+ROLE_IS_MISSING = "is missing; give a role's name or ARN, or get_execution_role()"
 _TRAINING_CODE_SERVES = (
     "the model brought no `code/inference.py`, so the training script was imported to serve it; "
     'keep what trains below `if __name__ == "__main__":`, or give deploy() an `entry_point`'
@@ -129,23 +124,30 @@ class Model:
         Raises:
             InvalidArgumentsError: arguments that AWS would refuse.
         """
-        self._check(instance_type)
-        image_uri = self.serving_image_uri(instance_type)
-        self.name = self.name or name_from_base(base_name_from_image(image_uri))
-        request: dict[str, Any] = {
-            "ModelName": self.name,
-            "ExecutionRoleArn": self.sagemaker_session.expand_role(str(self.role)),
-            "PrimaryContainer": self._container(image_uri),
-        }
-        optional = {
-            "VpcConfig": self.vpc_config,
-            "EnableNetworkIsolation": self.enable_network_isolation() or None,
-            "Tags": tag_list(tags),
-        }
-        request.update({key: value for key, value in optional.items() if value})
-        name = self.sagemaker_session.create_model(request)
+        problems = self.problems(instance_type)
+        if not self.role:
+            problems.append(f"`role`: {ROLE_IS_MISSING}")
+        if problems:
+            raise InvalidArgumentsError(type(self).__name__, problems)
+        container = self.prepare_container_def(instance_type)
+        name = self.sagemaker_session.create_model(
+            str(self.name),
+            str(self.role),
+            container,
+            vpc_config=self.vpc_config,
+            enable_network_isolation=self.enable_network_isolation(),
+            tags=tags,
+        )
         self._is_created = True
         return name
+
+    def prepare_container_def(self, instance_type: str | None = None) -> dict[str, Any]:
+        """The container as CreateModel takes it; what must be uploaded for it is uploaded."""
+        image_uri = self.serving_image_uri(instance_type)
+        self.name = self.name or name_from_base(base_name_from_image(image_uri))
+        model_data, program = self._staged_model()
+        environment = {**self.env, **self._code_environment(program)}
+        return container_def(image_uri, model_data, environment, image_config=self.image_config)
 
     def deploy(
         self,
@@ -158,14 +160,15 @@ class Model:
         tags: Tags | None = None,
         kms_key: str | None = None,
         wait: bool = True,
-        data_capture_config: Mapping[str, Any] | None = None,
-        async_inference_config: Mapping[str, Any] | None = None,
-        serverless_inference_config: ServerlessInferenceConfig | Mapping[str, Any] | None = None,
+        data_capture_config: Any = None,
+        async_inference_config: Any = None,
+        serverless_inference_config: Any = None,
         volume_size: int | None = None,
         model_data_download_timeout: int | None = None,
         container_startup_health_check_timeout: int | None = None,
         *,
         dry_run: bool = False,
+        **further_options: Any,
     ) -> Any:
         """Create model, endpoint configuration and endpoint.
 
@@ -179,74 +182,68 @@ class Model:
             tags: of model, configuration and endpoint.
             kms_key: encrypts the instances' storage.
             wait: until the endpoint is in service.
-            data_capture_config: as CreateEndpointConfig takes it.
-            async_inference_config: as CreateEndpointConfig takes it.
-            serverless_inference_config: instead of instances.
+            data_capture_config: a `DataCaptureConfig`, or as CreateEndpointConfig takes it.
+            async_inference_config: an `AsyncInferenceConfig`, or as CreateEndpointConfig takes it.
+            serverless_inference_config: a `ServerlessInferenceConfig`, instead of instances.
             volume_size: GiB of storage an instance.
             model_data_download_timeout: seconds.
             container_startup_health_check_timeout: seconds.
             dry_run: only show what would be sent and what it costs an hour.
+            further_options: `routing_config`, `explainer_config`, `inference_ami_version`, and
+                `update_endpoint=True`, which moves the endpoint of that name to this model.
 
         Returns:
-            What `predictor_cls` makes of the endpoint; the requests, for a dry run.
+            What `predictor_cls` makes of the endpoint; an `AsyncPredictor` with
+            `async_inference_config`; the requests, for a dry run.
 
         Raises:
             InvalidArgumentsError: arguments that AWS would refuse.
             EndpointFailedError: it did not come into service, and `wait` was asked for.
         """
-        if self._session is None:
-            self._session = session_for(instance_type, None)
-        serverless = _wire(serverless_inference_config)
-        self._check_deploy(initial_instance_count, instance_type, endpoint_name, serverless)
-        if dry_run:
-            from intermodal.dry_run import rehearse
-
-            return rehearse(
-                self,
-                lambda model: model.deploy(
-                    initial_instance_count,
-                    instance_type,
-                    accelerator_type=accelerator_type,
-                    endpoint_name=endpoint_name,
-                    tags=tags,
-                    kms_key=kms_key,
-                    wait=False,
-                    data_capture_config=data_capture_config,
-                    async_inference_config=async_inference_config,
-                    serverless_inference_config=serverless_inference_config,
-                    volume_size=volume_size,
-                    model_data_download_timeout=model_data_download_timeout,
-                    container_startup_health_check_timeout=container_startup_health_check_timeout,
-                ),
-            )
-        kind = LOCAL_INSTANCE_TYPES.get(instance_type or "", instance_type)
-        model_name = self.create(instance_type, tags)
-        self.endpoint_name = endpoint_name or name_from_base(base_from_name(model_name))
-        variant = production_variant(
-            model_name,
-            None if serverless else kind,
-            None if serverless else initial_instance_count,
+        what = f"{type(self).__name__}.deploy"
+        refuse_further(what, further_options)
+        deployment = Deployment(
+            initial_instance_count=initial_instance_count,
+            instance_type=instance_type,
             accelerator_type=accelerator_type,
-            serverless_inference_config=serverless,
+            endpoint_name=endpoint_name,
+            tags=tags,
+            kms_key=kms_key,
+            wait=wait,
+            data_capture_config=data_capture_config,
+            async_inference_config=async_inference_config,
+            serverless_inference_config=serverless_inference_config,
             volume_size=volume_size,
             model_data_download_timeout=model_data_download_timeout,
             container_startup_health_check_timeout=container_startup_health_check_timeout,
+            **further(further_options),
         )
+        deployment.check(what)
+        if self._session is None:
+            self._session = session_for(instance_type, None)
+        if dry_run:
+            from intermodal.dry_run import rehearse
+
+            return rehearse(self, lambda model: model._deploy(replace(deployment, wait=False)))
+        self._deploy(deployment)
+        predictor = as_predictor(
+            self.predictor_cls, self.endpoint_name, self.sagemaker_session, serializer, deserializer
+        )
+        return _asynchronous(predictor, self.name) if deployment.is_async else predictor
+
+    def default_endpoint_name(self) -> str:
+        """What an endpoint is called that was given no name."""
+        return name_from_base(base_from_name(str(self.name)))
+
+    def _deploy(self, deployment: Deployment) -> None:
+        model_name = self.create(deployment.instance_type, deployment.tags)
+        self.endpoint_name = deployment.endpoint_name or self.default_endpoint_name()
         try:
-            self.sagemaker_session.endpoint_from_production_variants(
-                self.endpoint_name,
-                [variant],
-                tag_list(tags),
-                kms_key,
-                wait,
-                data_capture_config,
-                async_inference_config,
-            )
+            deployment.create(self.sagemaker_session, model_name, self.endpoint_name)
         except EndpointFailedError as error:
             if self._serves_training_code:
                 error.hint = f"{_TRAINING_CODE_SERVES}\nhint: {error.hint}"
             raise
-        return self._predictor(serializer, deserializer)
 
     def transformer(
         self,
@@ -313,30 +310,7 @@ class Model:
             "endpoint_name": self.endpoint_name,
         }
 
-    def _predictor(self, serializer: Any, deserializer: Any) -> Any:
-        if self.predictor_cls is None:
-            return None
-        predictor = self.predictor_cls(self.endpoint_name, self.sagemaker_session)
-        if serializer is not None:
-            predictor.serializer = serializer
-        if deserializer is not None:
-            predictor.deserializer = deserializer
-        return predictor
-
     # The container
-
-    def _container(self, image_uri: str) -> dict[str, Any]:
-        environment = dict(self.env)
-        model_data, program = self._staged_model()
-        environment.update(self._code_environment(program))
-        container: dict[str, Any] = {"Image": image_uri, "Environment": environment}
-        if self.image_config:
-            container["ImageConfig"] = dict(self.image_config)
-        if isinstance(model_data, Mapping):
-            container["ModelDataSource"] = dict(model_data)
-        elif model_data:
-            container["ModelDataUrl"] = model_data
-        return container
 
     def _code_environment(self, program: str | None) -> dict[str, str]:
         """What tells the serving program where the code is; nothing without code."""
@@ -391,15 +365,14 @@ class Model:
 
     # What AWS would refuse
 
-    def _check(self, instance_type: str | None) -> None:
+    def problems(self, instance_type: str | None = None) -> list[str]:
+        """What AWS would refuse of the container, a sentence each."""
         findings = Findings({})
         try:
             if not self.serving_image_uri(instance_type):
                 findings.add("image_uri", "is missing: which serving image?")
         except ValueError as error:
             findings.problems.append(str(error))
-        if not self.role:
-            findings.add("role", "is missing; give a role's name or ARN, or get_execution_role()")
         if self.name is not None:
             check_job_name(findings, "name", self.name)
         if self.code is not None:
@@ -412,28 +385,7 @@ class Model:
             path = local_path(self.model_data)
             if not path.is_file():
                 findings.add("model_data", f"there is no file `{path}`; give a model.tar.gz")
-        if findings.problems:
-            raise InvalidArgumentsError(type(self).__name__, findings.problems)
-
-    def _check_deploy(
-        self, count: Any, kind: Any, endpoint_name: str | None, serverless: Any
-    ) -> None:
-        findings = Findings({})
-        if serverless is None:
-            if count is None:
-                findings.add("initial_instance_count", "is missing")
-            else:
-                findings.at_least("initial_instance_count", count, 1)
-            if kind is None:
-                findings.add(
-                    "instance_type", "is missing; give for example 'ml.m5.xlarge', or 'local'"
-                )
-            else:
-                check_instance_type(findings, "instance_type", kind)
-        if endpoint_name is not None:
-            check_job_name(findings, "endpoint_name", endpoint_name)
-        if findings.problems:
-            raise InvalidArgumentsError(f"{type(self).__name__}.deploy", findings.problems)
+        return findings.problems
 
 
 class FrameworkModel(Model):
@@ -443,7 +395,21 @@ class FrameworkModel(Model):
         return super()._code_environment(program or "")
 
 
-def _wire(config: ServerlessInferenceConfig | Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if config is None:
+def as_predictor(
+    predictor_cls: Any, endpoint_name: str | None, session: Any, serializer: Any, deserializer: Any
+) -> Any:
+    """What the class makes of the endpoint, with other serializers where they are given."""
+    if predictor_cls is None:
         return None
-    return config.request() if isinstance(config, ServerlessInferenceConfig) else dict(config)
+    predictor = predictor_cls(endpoint_name, session)
+    if serializer is not None:
+        predictor.serializer = serializer
+    if deserializer is not None:
+        predictor.deserializer = deserializer
+    return predictor
+
+
+def _asynchronous(predictor: Any, name: str | None) -> Any:
+    from intermodal.predictor_async import AsyncPredictor
+
+    return predictor and AsyncPredictor(predictor, name)

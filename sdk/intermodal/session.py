@@ -1,15 +1,18 @@
 """The way to AWS, or to what answers in its place: role, default bucket, jobs, endpoints."""
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from intermodal.endpoints import Endpoints
-from intermodal.errors import BucketAccessError, RoleNotFoundError
+from intermodal.errors import BucketAccessError
+from intermodal.production_variants import container_def as container_def
+from intermodal.production_variants import pipeline_container_def as pipeline_container_def
+from intermodal.production_variants import production_variant as production_variant
+from intermodal.source import encryption
 from intermodal.storage import Storage
 from intermodal.training_jobs import TrainingJobs
-from intermodal_contract.channel import S3Uri, parse_s3_uri
+from intermodal_contract.channel import S3Uri
 
 _MADE_MEANWHILE = frozenset({"BucketAlreadyOwnedByYou", "OperationAborted"})
 
@@ -50,62 +53,11 @@ class Session(TrainingJobs, Endpoints):
         self.default_bucket_prefix = default_bucket_prefix
         self._wanted_bucket = default_bucket
         self._bucket: str | None = None
-        self._roles: dict[str, str] = {}
 
     @property
     def storage(self) -> Storage:
         """S3."""
         return Storage(self.client("s3"))
-
-    # Who calls
-
-    @cached_property
-    def caller_identity(self) -> Mapping[str, str]:
-        """STS GetCallerIdentity: `Account`, `Arn`, `UserId`."""
-        answer = self.client("sts").get_caller_identity()
-        return {name: answer[name] for name in ("Account", "Arn", "UserId")}
-
-    def account_id(self) -> str:
-        """The caller's account, twelve digits."""
-        return self.caller_identity["Account"]
-
-    def expand_role(self, role: str) -> str:
-        """The role's ARN: an ARN as it is, a name looked up in IAM."""
-        if "/" in role:
-            return role
-        if role not in self._roles:
-            self._roles[role] = self.client("iam").get_role(RoleName=role)["Role"]["Arn"]
-        return self._roles[role]
-
-    def get_caller_identity_arn(self) -> str:
-        """The ARN of the role that the caller has assumed.
-
-        Raises:
-            RoleNotFoundError: the caller is an IAM user or the account itself.
-        """
-        arn = self.caller_identity["Arn"]
-        kind, _, rest = arn.rpartition(":")[2].partition("/")
-        if kind != "assumed-role":
-            raise RoleNotFoundError(
-                f"the caller `{arn}` is no role, so its role cannot serve as the execution role",
-                hint="give `role=` the ARN of a role that SageMaker may assume; "
-                "on a SageMaker notebook this call finds it by itself",
-            )
-        return self._role_arn(rest.partition("/")[0], arn)
-
-    def _role_arn(self, name: str, caller_arn: str) -> str:
-        from botocore.exceptions import ClientError
-
-        try:
-            return self.expand_role(name)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in {"AccessDenied", "AccessDeniedException"}:
-                raise
-        # IAM may not be asked. A role of SageMaker's console lies below /service-role/, others at
-        # the top.
-        partition, account = caller_arn.split(":")[1], caller_arn.split(":")[4]
-        path = "service-role/" if name.startswith("AmazonSageMaker-ExecutionRole") else ""
-        return f"arn:{partition}:iam::{account}:role/{path}{name}"
 
     # Buckets and objects
 
@@ -156,13 +108,14 @@ class Session(TrainingJobs, Endpoints):
         return self.storage.upload_tree(Path(path), bucket, key_prefix, extra_args or {}, callback)
 
     def upload_string_as_file_body(
-        self, body: str, desired_s3_uri: str, kms_key: str | None = None
+        self, body: str | bytes, bucket: str, key: str, kms_key: str | None = None
     ) -> str:
-        """Store the text as an object and return its URI."""
-        place = parse_s3_uri(desired_s3_uri)
-        extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
-        self.storage.put(body.encode(), place, {**extra, **self.owner_of(place.bucket)})
-        return desired_s3_uri
+        """Store text or bytes as an object and return its URI."""
+        content = body.encode() if isinstance(body, str) else body
+        encrypted = encryption(kms_key) if kms_key else {}
+        place = S3Uri(bucket, key)
+        self.storage.put(content, place, {**encrypted, **self.owner_of(bucket)})
+        return str(place)
 
     def download_data(self, path: str | Path, bucket: str, key_prefix: str = "") -> list[str]:
         """Fetch every object below the prefix into a folder; returns the files' paths."""

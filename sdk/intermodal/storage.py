@@ -82,6 +82,10 @@ class Storage:
                 self._client.download_file(uri.bucket, uri.key, str(partial))
         partial.replace(destination)
 
+    def copy(self, source: S3Uri, target: S3Uri) -> None:
+        """Copy an object without fetching it; a large one in parts."""
+        self._client.copy({"Bucket": source.bucket, "Key": source.key}, target.bucket, target.key)
+
     def read(self, uri: S3Uri) -> bytes:
         """One object's content."""
         with self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"] as body:

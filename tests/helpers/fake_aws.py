@@ -130,18 +130,21 @@ class FakeAws(FakeJobs):
             if service == "s3":
                 return self._s3(request, body)
             if service == "sagemaker-runtime":
-                self.invocations.append((dict(request.headers), body))
-                kind, answer = self.answer_to_invocations
-                return _response(request, 200, answer, kind)
+                return self._invoke(operation, request, body)
             handler = getattr(self, f"_{xform_name(operation)}", None)
             assert handler is not None, f"the fake does not answer {service}.{operation}"
             if service in ("sts", "iam"):
                 form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-                return _response(request, 200, handler(form).encode(), "text/xml")
+                return response(request, 200, handler(form).encode(), "text/xml")
             answer = json.dumps(handler(json.loads(body))).encode()
-            return _response(request, 200, answer, "application/x-amz-json-1.1")
+            return response(request, 200, answer, "application/x-amz-json-1.1")
         except FakeServiceError as error:
             return _error(request, error)
+
+    def _invoke(self, operation: str, request: Any, body: bytes) -> Any:
+        self.invocations.append((dict(request.headers), body))
+        kind, answer = self.answer_to_invocations
+        return response(request, 200, answer, kind)
 
     # STS and IAM
 
@@ -274,21 +277,21 @@ class FakeAws(FakeJobs):
         bucket = host.removesuffix(".s3.us-west-2.amazonaws.com")
         key = unquote(parts.path.lstrip("/"))
         if bucket not in self.buckets and not (request.method == "PUT" and not key):
-            return _response(request, 404, _s3_error("NoSuchBucket"), "application/xml")
+            return response(request, 404, _s3_error("NoSuchBucket"), "application/xml")
         if request.method == "PUT":
             if key:
                 self.objects[bucket, key] = body
             else:
                 self.buckets.add(bucket)
-            return _response(request, 200, b"", "application/xml", {"ETag": '"e"'})
+            return response(request, 200, b"", "application/xml", {"ETag": '"e"'})
         if not key and request.method == "GET":
             prefix = parse_qs(parts.query).get("prefix", [""])[0]
-            return _response(request, 200, self._listing(bucket, prefix), "application/xml")
+            return response(request, 200, self._listing(bucket, prefix), "application/xml")
         if not key:
-            return _response(request, 200, b"", "application/xml")
+            return response(request, 200, b"", "application/xml")
         if (bucket, key) not in self.objects:
-            return _response(request, 404, _s3_error("NoSuchKey"), "application/xml")
-        return _response(request, 200, self.objects[bucket, key], "binary/octet-stream")
+            return response(request, 404, _s3_error("NoSuchKey"), "application/xml")
+        return response(request, 200, self.objects[bucket, key], "binary/octet-stream")
 
     def _listing(self, bucket: str, prefix: str) -> bytes:
         entries = "".join(
@@ -348,10 +351,10 @@ class _Raw(io.BytesIO):
 
 def _error(request: Any, error: FakeServiceError) -> Any:
     answer = json.dumps({"__type": error.code, "message": error.message}).encode()
-    return _response(request, error.status, answer, "application/x-amz-json-1.1")
+    return response(request, error.status, answer, "application/x-amz-json-1.1")
 
 
-def _response(
+def response(
     request: Any, status: int, body: bytes, kind: str, headers: Mapping[str, str] | None = None
 ) -> Any:
     length = {"Content-Length": str(len(body)), "Content-Type": kind, "x-amzn-RequestId": "r"}

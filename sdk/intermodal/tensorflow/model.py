@@ -61,6 +61,7 @@ class TensorFlowPredictor(Predictor):
         target_variant: str | None = None,
         inference_id: str | None = None,
         custom_attributes: str | None = None,
+        component_name: str | None = None,
     ) -> Any:
         """Ask the endpoint's model; see `Predictor.predict`."""
         initial = dict(initial_args or {})
@@ -72,6 +73,7 @@ class TensorFlowPredictor(Predictor):
             target_variant,
             inference_id,
             ",".join(filter(None, attributes)) or None,
+            component_name,
         )
 
 

@@ -225,4 +225,4 @@ def test_a_model_that_is_not_there_is_told_together_with_what_else_is_wrong(
         model.create()
 
     named = [problem.split("`")[1] for problem in raised.value.problems]
-    assert named == ["role", "name", "model_data"]
+    assert named == ["name", "model_data", "role"]
