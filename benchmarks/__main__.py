@@ -24,6 +24,7 @@ AREAS = (
     "fast_file",
     "distributed",
     "objects",
+    "uploads",
     "quickstart",
     "serving.speed",
     "serving.start",
