@@ -61,16 +61,30 @@ class Clients:
         return str(region)
 
     def client(self, service: str) -> Any:
-        """The one boto3 client of that service."""
+        """The one boto3 client of that service.
+
+        Raises:
+            CredentialsMissingError: boto3 finds no credentials.
+            UnknownRegionError: the region is nowhere.
+        """
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self.boto_session.client(
-                    service,
-                    region_name=self.boto_region_name,
-                    endpoint_url=self.endpoint_url,
-                    config=_config(service, self._settings),
-                )
+                self._clients[service] = self._new_client(service)
             return self._clients[service]
+
+    def _new_client(self, service: str) -> Any:
+        from intermodal.credentials import explain_refusals, require_credentials, require_region
+
+        require_credentials(self.boto_session)
+        client = self.boto_session.client(
+            service,
+            region_name=self.boto_region_name,
+            endpoint_url=self.endpoint_url,
+            config=_config(service, self._settings),
+        )
+        require_region(self.boto_session, client)
+        explain_refusals(client)
+        return client
 
     @property
     def control_plane(self) -> tuple[str, str] | None:

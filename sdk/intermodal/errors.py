@@ -3,7 +3,9 @@
     IntermodalError
     └── SdkError                        the root of everything that this package raises on purpose
         ├── InvalidArgumentsError       your code: arguments that AWS would refuse, all at once
-        ├── RoleNotFoundError           your configuration: the caller is no role
+        ├── CredentialsMissingError     your configuration: boto3 finds no credentials
+        ├── UnknownRegionError          your configuration: a region that is nowhere
+        ├── RoleNotFoundError           your configuration: no such role, or the caller is none
         ├── BucketAccessError           your configuration: a bucket that is not yours, or not there
         ├── MissingDependencyError      your environment: an optional package is needed
         ├── EngineUnavailableError      the local engine does not run and could not be started
@@ -17,7 +19,8 @@
             ├── JobFailedError          a job failed: its reason, its last log lines
             └── EndpointFailedError     an endpoint is not in service: its reason, its log
 
-What AWS itself answers (`botocore.exceptions.ClientError`) passes through unchanged.
+What AWS itself answers (`botocore.exceptions.ClientError`) passes through in its own words; a hint
+follows where the credentials are at fault.
 """
 
 from collections.abc import Sequence
@@ -44,8 +47,16 @@ class InvalidArgumentsError(SdkError, ValueError):
         super().__init__(f"{what}: {count}, nothing was uploaded or started{lines}")
 
 
+class CredentialsMissingError(SdkError):
+    """boto3 finds no credentials."""
+
+
+class UnknownRegionError(SdkError, ValueError):
+    """The region is none that boto3 knows, and its address is nowhere."""
+
+
 class RoleNotFoundError(SdkError, ValueError):
-    """The caller is no role, so no execution role can be told from it."""
+    """There is no such role, or the caller is none, so no execution role can be told from it."""
 
 
 class BucketAccessError(SdkError):

@@ -21,16 +21,26 @@ class Identity(Clients):
         return self.caller_identity["Account"]
 
     def expand_role(self, role: str) -> str:
-        """The role's ARN: an ARN as it is, a name looked up in IAM."""
+        """The role's ARN: an ARN as it is, a name looked up in IAM.
+
+        Raises:
+            RoleNotFoundError: IAM knows no such role.
+        """
         if "/" in role:
             return role
         if role not in self._role_arns:
-            self._role_arns[role] = self.client("iam").get_role(RoleName=role)["Role"]["Arn"]
+            self._role_arns[role] = self._looked_up(role)
         return self._role_arns[role]
 
-    @cached_property
-    def _role_arns(self) -> dict[str, str]:
-        return {}
+    def _looked_up(self, role: str) -> str:
+        iam = self.client("iam")
+        try:
+            return str(iam.get_role(RoleName=role)["Role"]["Arn"])
+        except iam.exceptions.NoSuchEntityException as error:
+            raise RoleNotFoundError(
+                f"there is no role `{role}` in the caller's account",
+                hint="give `role=` the ARN of a role that SageMaker may assume",
+            ) from error
 
     def get_caller_identity_arn(self) -> str:
         """The ARN of the role that the caller has assumed.
@@ -61,3 +71,7 @@ class Identity(Clients):
         partition, account = caller_arn.split(":")[1], caller_arn.split(":")[4]
         path = "service-role/" if name.startswith("AmazonSageMaker-ExecutionRole") else ""
         return f"arn:{partition}:iam::{account}:role/{path}{name}"
+
+    @cached_property
+    def _role_arns(self) -> dict[str, str]:
+        return {}

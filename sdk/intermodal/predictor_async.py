@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from intermodal.async_inference import AsyncInferenceResponse, NotYetError, WaiterConfig
@@ -119,7 +120,7 @@ class AsyncPredictor:
         Raises:
             NotYetError: there is no such object yet.
         """
-        with self._object(uri)["Body"] as body:
+        with closing(self._object(uri)["Body"]) as body:
             return bytes(body.read())
 
     def _object(self, uri: str) -> Any:

@@ -55,6 +55,11 @@ class Session(TrainingJobs, Endpoints):
         self._bucket: str | None = None
 
     @property
+    def s3_client(self) -> Any:
+        """The boto3 client of S3."""
+        return self.client("s3")
+
+    @property
     def storage(self) -> Storage:
         """S3."""
         return Storage(self.client("s3"))
@@ -104,8 +109,8 @@ class Session(TrainingJobs, Endpoints):
         if bucket is None:
             bucket = self.default_bucket()
             key_prefix = "/".join(filter(None, [self.default_bucket_prefix, key_prefix]))
-            extra_args = {**self.owner_of(bucket), **(extra_args or {})}
-        return self.storage.upload_tree(Path(path), bucket, key_prefix, extra_args or {}, callback)
+        extra_args = {**self.owner_of(bucket), **(extra_args or {})}
+        return self.storage.upload_tree(Path(path), bucket, key_prefix, extra_args, callback)
 
     def upload_string_as_file_body(
         self, body: str | bytes, bucket: str, key: str, kms_key: str | None = None
@@ -117,13 +122,30 @@ class Session(TrainingJobs, Endpoints):
         self.storage.put(content, place, {**encrypted, **self.owner_of(bucket)})
         return str(place)
 
-    def download_data(self, path: str | Path, bucket: str, key_prefix: str = "") -> list[str]:
-        """Fetch every object below the prefix into a folder; returns the files' paths."""
-        return self.storage.download_tree(bucket, key_prefix, Path(path))
+    def download_data(
+        self,
+        path: str | Path,
+        bucket: str,
+        key_prefix: str = "",
+        extra_args: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Fetch every object below the prefix into a folder; returns the files' paths.
+
+        Args:
+            path: the folder, made where it is missing.
+            bucket: whose objects.
+            key_prefix: what their keys begin with, or one key.
+            extra_args: of boto3's `download_file`.
+
+        Raises:
+            ConnectionLostError: the connection broke again and again.
+        """
+        extra = {**self.owner_of(bucket), **(extra_args or {})}
+        return self.storage.download_tree(bucket, key_prefix, Path(path), extra)
 
     def read_s3_file(self, bucket: str, key_prefix: str) -> str:
         """One object's text."""
-        return self.storage.read(S3Uri(bucket, key_prefix)).decode()
+        return self.storage.read(S3Uri(bucket, key_prefix), self.owner_of(bucket)).decode()
 
     def list_s3_files(self, bucket: str, key_prefix: str) -> Sequence[str]:
         """The keys below a prefix."""

@@ -2,16 +2,21 @@
 
 import io
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
-from intermodal.errors import BucketAccessError, InvalidArgumentsError
+from intermodal.errors import BucketAccessError, ConnectionLostError, InvalidArgumentsError
 from intermodal_contract.channel import S3Uri
 
 # One plain GET up to here; past it the parallel, resuming download is worth its extra HEAD.
 _SMALL_BYTES = 16 << 20
 _CHUNK_BYTES = 1 << 20
+_AT_ONCE = 10
+_ATTEMPTS = 4
+
+_Fetched = TypeVar("_Fetched")
 
 
 class Storage:
@@ -68,28 +73,42 @@ class Storage:
         else:
             self._client.upload_fileobj(stream, uri.bucket, uri.key, ExtraArgs=dict(extra))
 
-    def get(self, uri: S3Uri, destination: Path) -> None:
-        """Fetch one object into a file; a download that breaks leaves no file."""
+    def get(self, uri: S3Uri, destination: Path, extra: Mapping[str, str] | None = None) -> None:
+        """Fetch one object into a file; a download that breaks leaves no file.
+
+        Args:
+            uri: the object.
+            destination: the file, which is replaced once all is there.
+            extra: further arguments of boto3's `get_object`.
+
+        Raises:
+            ConnectionLostError: the connection broke again and again.
+        """
         destination.parent.mkdir(parents=True, exist_ok=True)
-        response = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
         partial = destination.with_name(f"{destination.name}.part")
-        with response["Body"] as body:
-            if response["ContentLength"] <= _SMALL_BYTES:
-                with partial.open("wb") as file:
-                    shutil.copyfileobj(body, file, _CHUNK_BYTES)
-            else:
-                body.close()
-                self._client.download_file(uri.bucket, uri.key, str(partial))
-        partial.replace(destination)
+        try:
+            _again(uri, lambda: self._fetch(uri, partial, extra or {}))
+            partial.replace(destination)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def copy(self, source: S3Uri, target: S3Uri) -> None:
         """Copy an object without fetching it; a large one in parts."""
         self._client.copy({"Bucket": source.bucket, "Key": source.key}, target.bucket, target.key)
 
-    def read(self, uri: S3Uri) -> bytes:
-        """One object's content."""
-        with self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"] as body:
-            return bytes(body.read())
+    def read(self, uri: S3Uri, extra: Mapping[str, str] | None = None) -> bytes:
+        """One object's content.
+
+        Raises:
+            ConnectionLostError: the connection broke again and again.
+        """
+
+        def whole() -> bytes:
+            response = self._client.get_object(Bucket=uri.bucket, Key=uri.key, **(extra or {}))
+            with closing(response["Body"]) as body:
+                return bytes(body.read())
+
+        return _again(uri, whole)
 
     def keys(self, bucket: str, prefix: str) -> Iterator[str]:
         """Every key below the prefix, in S3's order."""
@@ -98,22 +117,44 @@ class Storage:
             for entry in page.get("Contents", []):
                 yield entry["Key"]
 
-    def download_tree(self, bucket: str, prefix: str, destination: Path) -> list[str]:
-        """Fetch every object below the prefix into a folder, or the one that it names."""
-        written = []
-        root = destination.resolve()
-        for key in self.keys(bucket, prefix):
-            if key.endswith("/"):
-                continue
-            relative = key.removeprefix(prefix).lstrip("/") or key.rpartition("/")[2]
-            target = (root / relative).resolve()
-            if not target.is_relative_to(root):
-                raise BucketAccessError(
-                    f"object `{key}` would be written outside of `{destination}`"
-                )
-            self.get(S3Uri(bucket, key), target)
-            written.append(str(destination / relative))
-        return written
+    def download_tree(
+        self,
+        bucket: str,
+        prefix: str,
+        destination: Path,
+        extra: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Fetch every object below the prefix into a folder, or the one that it names.
+
+        Returns:
+            The files' paths, in the order of their keys.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        keys = [key for key in self.keys(bucket, prefix) if not key.endswith("/")]
+        targets = [_target(destination, key, prefix) for key in keys]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            fetching = [
+                pool.submit(self.get, S3Uri(bucket, key), target, extra)
+                for key, target in zip(keys, targets, strict=True)
+            ]
+            try:
+                for one in fetching:
+                    one.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return [str(target) for target in targets]
+
+    def _fetch(self, uri: S3Uri, partial: Path, extra: Mapping[str, str]) -> None:
+        response = self._client.get_object(Bucket=uri.bucket, Key=uri.key, **extra)
+        # The body's own `with` would give the bare stream, which checks no length.
+        with closing(response["Body"]) as body:
+            if response["ContentLength"] <= _SMALL_BYTES:
+                with partial.open("wb") as file:
+                    shutil.copyfileobj(body, file, _CHUNK_BYTES)
+                return
+        self._client.download_file(uri.bucket, uri.key, str(partial), ExtraArgs=dict(extra))
 
     def _upload_all(
         self,
@@ -137,8 +178,48 @@ class Storage:
                 )
                 for file, key in files
             ]
-            for transfer in transfers:
-                transfer.result()
+            for stored, transfer in enumerate(transfers):
+                try:
+                    transfer.result()
+                except Exception as error:
+                    if len(files) > 1:
+                        _told(error, stored, len(files), f"s3://{bucket}")
+                    raise
+
+
+def _again(uri: S3Uri, fetch: Callable[[], _Fetched]) -> _Fetched:
+    """What is fetched, from the start again where the connection breaks on the way."""
+    from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+    from urllib3.exceptions import HTTPError
+
+    broken: Exception | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            return fetch()
+        except (IncompleteReadError, ResponseStreamingError, HTTPError) as error:
+            broken = error
+    raise ConnectionLostError(
+        f"the connection broke {_ATTEMPTS} times while `{uri}` was fetched: {broken}",
+        hint="nothing of it was kept; try again once the network holds",
+    ) from broken
+
+
+def _told(error: Exception, stored: int, count: int, where: str) -> None:
+    """Say with the error that a folder is there in part, and which part nobody can tell."""
+    error.add_note(
+        f"the folder is not whole in `{where}`: {stored} of {count} files or more were stored\n"
+        "hint: upload it again, what is there is replaced"
+    )
+
+
+def _target(folder: Path, key: str, prefix: str) -> Path:
+    """Where an object goes: by its key past the prefix, or past the prefix's last folder."""
+    is_folder = not prefix or prefix.endswith("/") or key.startswith(f"{prefix}/")
+    above = prefix if is_folder else prefix.rpartition("/")[0]
+    target = folder / key.removeprefix(above).lstrip("/")
+    if not target.resolve().is_relative_to(folder.resolve()):
+        raise BucketAccessError(f"object `{key}` would be written outside of `{folder}`")
+    return target
 
 
 def _files(folder: Path) -> Iterator[Path]:

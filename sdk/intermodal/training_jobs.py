@@ -35,8 +35,12 @@ class TrainingJobs(Clients):
             if error.response["Error"]["Code"] != "ValidationException" or not ended:
                 raise
 
-    def wait_for_job(self, job: str) -> dict[str, Any]:
+    def wait_for_job(self, job: str, poll: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - the vendor's
         """Wait in silence until the job has ended.
+
+        Args:
+            job: the training job.
+            poll: taken for compatibility; how often the service is asked, `polling.py` says.
 
         Returns:
             Its last description.
@@ -46,17 +50,26 @@ class TrainingJobs(Clients):
         """
         return TrainingJobWaiter(self, job, None, self.stop_training_job).wait()
 
-    def logs_for_job(self, job_name: str, wait: bool = False) -> None:
+    def logs_for_job(
+        self,
+        job_name: str,
+        wait: bool = False,
+        poll: float | None = None,  # noqa: ARG002 - the vendor's
+        log_type: Any = "All",
+    ) -> None:
         """Print the job's log lines and status changes.
 
         Args:
             job_name: the training job.
             wait: until the job has ended; otherwise print what there is.
+            poll: taken for compatibility; how often the service is asked, `polling.py` says.
+            log_type: `None` or "None" waits in silence.
 
         Raises:
             JobFailedError: it failed, and `wait` was asked for.
         """
-        waiter = TrainingJobWaiter(self, job_name, job_view(), self.stop_training_job)
+        view = job_view() if wants_logs(log_type) else None
+        waiter = TrainingJobWaiter(self, job_name, view, self.stop_training_job)
         if wait:
             waiter.wait()
         else:
@@ -91,7 +104,7 @@ class TrainingJob:
 
     def wait(self, logs: Any = True) -> dict[str, Any]:
         """Wait until it has ended; see `TrainingJobWaiter.wait`."""
-        view = job_view() if _wants_logs(logs) else None
+        view = job_view() if wants_logs(logs) else None
         session = self.sagemaker_session
         waiter = TrainingJobWaiter(session, self.job_name, view, session.stop_training_job)
         self._ended = waiter.wait()
@@ -116,6 +129,7 @@ class TrainingJob:
 _SHOWN = ("TrainingJobStatus", "SecondaryStatus", "FailureReason", "BillableTimeInSeconds")
 
 
-def _wants_logs(logs: Any) -> bool:
+def wants_logs(logs: Any) -> bool:
+    """Whether lines are shown, by what `fit(logs=…)` takes."""
     # The vendor's SDK takes True, False, "All", "None" and lists of kinds.
     return bool(logs) and logs != "None"

@@ -139,6 +139,10 @@ class FakeAws(FakeJobs):
             answer = json.dumps(handler(json.loads(body))).encode()
             return response(request, 200, answer, "application/x-amz-json-1.1")
         except FakeServiceError as error:
+            if service in ("sts", "iam"):
+                words = f"<Code>{error.code}</Code><Message>{error.message}</Message>"
+                answer = f"<ErrorResponse><Error>{words}</Error></ErrorResponse>".encode()
+                return response(request, error.status, answer, "text/xml")
             return _error(request, error)
 
     def _invoke(self, operation: str, request: Any, body: bytes) -> Any:
