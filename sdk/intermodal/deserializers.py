@@ -5,7 +5,7 @@ import io
 import json
 from typing import Any, Protocol
 
-from intermodal.serializers import import_numpy
+from intermodal.serializers import imported
 
 
 class BaseDeserializer(Protocol):
@@ -93,7 +93,8 @@ class JSONLinesDeserializer(_Accepting):
 
     def deserialize(self, stream: Any, content_type: str = "") -> list[Any]:  # noqa: ARG002 - the protocol
         """The documents."""
-        return [json.loads(line) for line in _read(stream).splitlines() if line.strip()]
+        # A document may hold line ends of Unicode as they are.
+        return [json.loads(line) for line in _read(stream).split(b"\n") if line.strip()]
 
 
 class CSVDeserializer(_Accepting):
@@ -114,10 +115,10 @@ class CSVDeserializer(_Accepting):
 
 
 class NumpyDeserializer(_Accepting):
-    """An array of numpy's own format, CSV or JSON.
+    """An array of numpy's own formats, CSV or JSON.
 
     Args:
-        dtype: the array's type; for `.npy` its own where `None`.
+        dtype: the array's type; its own, or what fits the text, where `None`.
         accept: other content types.
         allow_pickle: only for an endpoint that you trust as your own code.
     """
@@ -136,20 +137,62 @@ class NumpyDeserializer(_Accepting):
         """The array.
 
         Raises:
-            ValueError: the content type is none of the three.
+            ValueError: the content type is none of these.
             MissingDependencyError: numpy is not installed.
         """
-        numpy = import_numpy()
+        numpy = imported("numpy", "application/x-npy")
         body = _read(stream)
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "application/x-npy":
             array = numpy.load(io.BytesIO(body), allow_pickle=self.allow_pickle)
             return array if self.dtype is None else array.astype(self.dtype)
+        if kind == "application/x-npz":
+            return numpy.load(io.BytesIO(body), allow_pickle=self.allow_pickle)
         if kind == "text/csv":
-            return numpy.genfromtxt(io.BytesIO(body), delimiter=",", dtype=self.dtype or float)
+            text = io.StringIO(body.decode())
+            return numpy.genfromtxt(text, delimiter=",", dtype=self.dtype)
         if kind == "application/json":
             return numpy.array(json.loads(body), dtype=self.dtype)
         raise ValueError(f"{type(self).__name__} cannot read `{content_type}`")
+
+
+class PandasDeserializer(_Accepting):
+    """A data frame of CSV, whose first row has the names, or JSON."""
+
+    def __init__(self, accept: str | tuple[str, ...] = ("text/csv", "application/json")) -> None:
+        super().__init__(accept)
+
+    def deserialize(self, stream: Any, content_type: str = "text/csv") -> Any:
+        """The data frame.
+
+        Raises:
+            ValueError: the content type is neither.
+            MissingDependencyError: pandas is not installed.
+        """
+        kind = content_type.partition(";")[0].strip().lower()
+        pandas = imported("pandas", kind)
+        body = io.BytesIO(_read(stream))
+        if kind == "text/csv":
+            return pandas.read_csv(body)
+        if kind == "application/json":
+            return pandas.read_json(body)
+        raise ValueError(f"{type(self).__name__} cannot read `{content_type}`")
+
+
+class TorchTensorDeserializer(_Accepting):
+    """A tensor of PyTorch, out of numpy's own format."""
+
+    def __init__(self, accept: str | tuple[str, ...] = "tensor/pt") -> None:
+        super().__init__(accept)
+
+    def deserialize(self, stream: Any, content_type: str = "tensor/pt") -> Any:  # noqa: ARG002 - the protocol
+        """The tensor.
+
+        Raises:
+            MissingDependencyError: torch or numpy is not installed.
+        """
+        torch = imported("torch", "tensor/pt")
+        return torch.from_numpy(NumpyDeserializer().deserialize(stream, "application/x-npy"))
 
 
 def _read(stream: Any) -> bytes:

@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+FILE_SYSTEM_TYPES = ("FSxLustre", "EFS")
+FILE_SYSTEM_ACCESS_MODES = ("ro", "rw")
+
 
 @dataclass(frozen=True, slots=True)
 class ShuffleConfig:
@@ -31,6 +34,8 @@ class TrainingInput:
         attribute_names: attributes of an augmented manifest.
         target_attribute_name: told to the container's job object only; not sent.
         shuffle_config: shuffles the objects' order.
+        hub_access_config: as CreateTrainingJob takes it.
+        model_access_config: as CreateTrainingJob takes it.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class TrainingInput:
         attribute_names: Sequence[str] | None = None,
         target_attribute_name: str | None = None,
         shuffle_config: ShuffleConfig | None = None,
+        hub_access_config: Mapping[str, Any] | None = None,
+        model_access_config: Mapping[str, Any] | None = None,
     ) -> None:
         source: dict[str, Any] = {
             "S3DataType": s3_data_type,
@@ -56,6 +63,10 @@ class TrainingInput:
             source["InstanceGroupNames"] = list(instance_groups)
         if attribute_names is not None:
             source["AttributeNames"] = list(attribute_names)
+        if hub_access_config is not None:
+            source["HubAccessConfig"] = dict(hub_access_config)
+        if model_access_config is not None:
+            source["ModelAccessConfig"] = dict(model_access_config)
         self.target_attribute_name = target_attribute_name
         self.config: dict[str, Any] = {"DataSource": {"S3DataSource": source}}
         optional = {
@@ -78,6 +89,9 @@ class FileSystemInput:
         directory_path: the folder on that file system.
         file_system_access_mode: `ro` or `rw`.
         content_type: told to the container.
+
+    Raises:
+        ValueError: there is no such type or mode.
     """
 
     def __init__(
@@ -88,6 +102,8 @@ class FileSystemInput:
         file_system_access_mode: str = "ro",
         content_type: str | None = None,
     ) -> None:
+        _check_among("file_system_type", file_system_type, FILE_SYSTEM_TYPES)
+        _check_among("file_system_access_mode", file_system_access_mode, FILE_SYSTEM_ACCESS_MODES)
         self.config: dict[str, Any] = {
             "DataSource": {
                 "FileSystemDataSource": {
@@ -157,3 +173,9 @@ def _channel(name: str, one: Input) -> Channel:
     uri = source["S3Uri"] if source else "s3://"
     local_path = None if uri.startswith("s3://") else uri.removeprefix("file://")
     return Channel(name, one.config, local_path)
+
+
+def _check_among(argument: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        there_are = ", ".join(f"`{one}`" for one in known)
+        raise ValueError(f"`{argument}`: {value!r} is none of {there_are}")

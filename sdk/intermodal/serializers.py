@@ -6,7 +6,9 @@ numpy is needed for numpy's own format only; what looks like an array is taken b
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol
 
 from intermodal.errors import MissingDependencyError
@@ -49,14 +51,22 @@ class IdentitySerializer(_Typed):
 
 
 class StringSerializer(_Typed):
-    """Anything, as `str` shows it."""
+    """Text."""
 
     def __init__(self, content_type: str = "text/plain") -> None:
         super().__init__(content_type)
 
-    def serialize(self, data: Any) -> str:
-        """The text."""
-        return str(data)
+    def serialize(self, data: Any) -> bytes:
+        """The text in UTF-8.
+
+        Raises:
+            ValueError: it is no text.
+        """
+        if not isinstance(data, str):
+            raise ValueError(  # noqa: TRY004 - the vendor's
+                f"a {type(data).__name__} is no text; give a string"
+            )
+        return data.encode()
 
 
 class JSONSerializer(_Typed):
@@ -92,11 +102,18 @@ class CSVSerializer(_Typed):
         super().__init__(content_type)
 
     def serialize(self, data: Any) -> str:
-        """The rows, without a line end after the last."""
+        """The rows, without a line end after the last; a data frame writes itself.
+
+        Raises:
+            ValueError: there is nothing in it.
+        """
         if hasattr(data, "read"):
             return _read(data)
+        if hasattr(data, "to_csv") and hasattr(data, "columns"):
+            return str(data.to_csv(header=False, index=False))
         rows = _rows(data)
-        if not isinstance(rows, str) and any(_is_row(row) for row in rows):
+        # The first one tells, as in the vendor's SDK.
+        if not isinstance(rows, str | bytes) and rows and isinstance(rows[0], Iterable):
             return "\n".join(_csv_row(row) for row in rows)
         return _csv_row(rows)
 
@@ -122,12 +139,29 @@ class NumpySerializer(_Typed):
         """
         if hasattr(data, "read"):
             return bytes(data.read())
-        numpy = import_numpy()
+        numpy = imported("numpy", "application/x-npy")
         array = numpy.asarray(data, dtype=self.dtype)
         if array.size == 0:
             raise ValueError("an empty array cannot be predicted")
         buffer = io.BytesIO()
         numpy.save(buffer, array, allow_pickle=False)
+        return buffer.getvalue()
+
+
+class SparseMatrixSerializer(_Typed):
+    """A sparse matrix of SciPy in its own format (`.npz`)."""
+
+    def __init__(self, content_type: str = "application/x-npz") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> bytes:
+        """The matrix's bytes.
+
+        Raises:
+            MissingDependencyError: scipy is not installed.
+        """
+        buffer = io.BytesIO()
+        imported("scipy.sparse", "application/x-npz").save_npz(buffer, data)
         return buffer.getvalue()
 
 
@@ -150,33 +184,68 @@ class LibSVMSerializer(_Typed):
         raise ValueError(f"a {type(data).__name__} is no LibSVM; give text or an open file")
 
 
+class TorchTensorSerializer(_Typed):
+    """A tensor of PyTorch, in numpy's own format."""
+
+    def __init__(self, content_type: str = "tensor/pt") -> None:
+        super().__init__(content_type)
+
+    def serialize(self, data: Any) -> bytes:
+        """The tensor's bytes, wherever it lies.
+
+        Raises:
+            ValueError: it is no tensor, or there is nothing in it.
+        """
+        if not hasattr(data, "detach"):
+            raise ValueError(f"a {type(data).__name__} is no tensor; give a torch.Tensor")
+        return NumpySerializer().serialize(data.detach().cpu().numpy())
+
+
 class DataSerializer(_Typed):
-    """The bytes of a file, given by its path, or bytes themselves."""
+    """The bytes of a file, given by its path, or bytes; or either as `data` of a dictionary."""
 
     def __init__(self, content_type: str = "file-path/raw-bytes") -> None:
         super().__init__(content_type)
 
     def serialize(self, data: Any) -> bytes:
-        """The bytes."""
-        from pathlib import Path
+        """The bytes.
 
-        return data if isinstance(data, bytes) else Path(data).read_bytes()
+        Raises:
+            ValueError: it is neither, or the file cannot be read.
+        """
+        if isinstance(data, Mapping) and "data" in data:
+            data = data["data"]
+        if isinstance(data, bytes):
+            return data
+        if not isinstance(data, str | PathLike):
+            raise ValueError(  # noqa: TRY004 - the vendor's
+                f"a {type(data).__name__} is no data; give bytes or a file's path"
+            )
+        try:
+            return Path(data).read_bytes()
+        except OSError as error:
+            raise ValueError(f"the file `{data}` cannot be read: {error.strerror}") from error
 
 
-def import_numpy() -> Any:
-    """Numpy.
+def imported(module: str, purpose: str) -> Any:
+    """A package that only this purpose needs.
+
+    Args:
+        module: as in `scipy.sparse`.
+        purpose: the content type, or what else it is for.
 
     Raises:
         MissingDependencyError: it is not installed.
     """
+    from importlib import import_module
+
+    package = module.partition(".")[0]
     try:
-        import numpy
+        return import_module(module)
     except ImportError as error:
         raise MissingDependencyError(
-            "numpy is needed for `application/x-npy`",
-            hint="pip install numpy, or use JSONSerializer()",
+            f"{package} is needed for `{purpose}`", hint=f"pip install {package}"
         ) from error
-    return numpy
 
 
 def _read(data: Any) -> str:
@@ -198,17 +267,23 @@ def _plain(value: Any) -> Any:
     return rows
 
 
-def _is_row(row: Any) -> bool:
-    return (isinstance(row, Iterable) and not isinstance(row, str | bytes)) or (
-        isinstance(row, str) and "," in row
-    )
-
-
 def _csv_row(row: Any) -> str:
     if isinstance(row, str):
         return row
     if isinstance(row, bytes):
         return row.decode()
+    values = list(_flat(_rows(row)))
+    if not values:
+        raise ValueError("an empty row cannot be sent")
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow(_rows(row))
-    return buffer.getvalue()
+    csv.writer(buffer).writerow(values)
+    return buffer.getvalue().removesuffix("\r\n")
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    """The values of a row of more than one dimension, one after the other."""
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        else:
+            yield value

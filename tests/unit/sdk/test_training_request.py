@@ -301,3 +301,22 @@ def test_the_image_follows_from_version_and_instance_type(
 
     account = "763104351884.dkr.ecr.us-west-2.amazonaws.com"
     assert estimator.training_image_uri() == f"{account}/{image}"
+
+
+def test_a_file_system_of_an_unknown_kind_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="`file_system_type`: 'NFS' is none of `FSxLustre`, `EFS`"):
+        FileSystemInput("fs-0123456789", "NFS", "/data")
+    with pytest.raises(ValueError, match="`file_system_access_mode`: 'w' is none of `ro`, `rw`"):
+        FileSystemInput("fs-0123456789", "EFS", "/data", "w")
+
+
+def test_access_to_a_hubs_models_is_said_in_the_channel() -> None:
+    data = TrainingInput(
+        "s3://mybucket/m",
+        hub_access_config={"HubContentArn": "arn:hub"},
+        model_access_config={"AcceptEula": True},
+    )
+
+    source = data.config["DataSource"]["S3DataSource"]
+    assert source["HubAccessConfig"] == {"HubContentArn": "arn:hub"}
+    assert source["ModelAccessConfig"] == {"AcceptEula": True}
