@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from intermodal.defaults import ASYNC_KEY
 from intermodal.errors import (
     AsyncInferenceModelError,
     ObjectNotExistedError,
@@ -35,17 +36,18 @@ class AsyncInferenceConfig:
     notification_config: dict[str, Any] | None = None
     failure_path: str | None = None
 
-    def with_default_paths(self, session: "Session", model_name: str) -> "AsyncInferenceConfig":
-        """The same with folders of its own in the default bucket where none are given."""
+    def completed(self, session: "Session", model_name: str) -> "AsyncInferenceConfig":
+        """The same with the defaults' key and folders in the default bucket, where none is."""
+        config = replace(self, kms_key_id=session.defaults.or_given(self.kms_key_id, *ASYNC_KEY))
         if self.output_path is not None and self.failure_path is not None:
-            return self
+            return config
         unique = f"{int(time.time())}-{random.randrange(16**4):04x}"
         folder = f"{model_name[: 63 - len(unique) - 1]}-{unique}"
         place = session.default_bucket(), session.default_bucket_prefix or ""
         output = str(code_place(*place, "async-endpoint-outputs", folder))
         failed = str(code_place(*place, "async-endpoint-failures", folder))
         return replace(
-            self,
+            config,
             output_path=self.output_path or output,
             failure_path=self.failure_path or failed,
         )

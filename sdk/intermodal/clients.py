@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from intermodal import __version__
+from intermodal.defaults import Defaults, load_defaults
 
 RUNTIME_READ_TIMEOUT_S = 80
 _ONCE = {"total_max_attempts": 1}
@@ -19,6 +20,7 @@ class Clients:
         endpoint_url: where all services are found; boto3's own resolution where `None`.
         given: clients to be used instead of new ones, by service name.
         settings: of botocore's `Config`, for every client.
+        config: instead of the defaults files.
     """
 
     def __init__(
@@ -27,10 +29,12 @@ class Clients:
         endpoint_url: str | None,
         given: dict[str, Any],
         settings: Mapping[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.endpoint_url = endpoint_url
         self._settings = dict(settings or {})
         self._given_session = boto_session
+        self._config = config
         self._clients = {name: client for name, client in given.items() if client is not None}
         # boto3 sessions make clients in one thread at a time.
         self._lock = threading.RLock()
@@ -43,6 +47,11 @@ class Clients:
         import boto3
 
         return boto3.Session()
+
+    @cached_property
+    def defaults(self) -> Defaults:
+        """The defaults files, read once."""
+        return load_defaults(self._read) if self._config is None else Defaults(self._config)
 
     @property
     def boto_region_name(self) -> str:
@@ -71,6 +80,12 @@ class Clients:
             if service not in self._clients:
                 self._clients[service] = self._new_client(service)
             return self._clients[service]
+
+    def _read(self, uri: str) -> bytes:
+        from intermodal.storage import Storage
+        from intermodal_contract.channel import parse_s3_uri
+
+        return Storage(self.client("s3")).read(parse_s3_uri(uri))
 
     def _new_client(self, service: str) -> Any:
         from intermodal.credentials import explain_refusals, require_credentials, require_region

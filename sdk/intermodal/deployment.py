@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from intermodal.async_inference import AsyncInferenceConfig
+from intermodal.defaults import ENDPOINT_KEY
 from intermodal.errors import InvalidArgumentsError
 from intermodal.production_variants import production_variant
 from intermodal.renamed import refuse_unknown
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FURTHER = ("explainer_config", "routing_config", "inference_ami_version", "update_endpoint")
 """Arguments of `deploy` that few need; they are given by name."""
+
+# Beside those whose family has a `d`, as in `ml.m5d.xlarge`.
+_WITH_DISKS = ("g5", "g6", "p5", "trn1", "local")
 
 LEFT_OUT: Mapping[str, str] = {
     "inference_recommendation_id": "Inference Recommender is not supported; give "
@@ -98,7 +102,7 @@ class Deployment:
         tags = tag_list(self.tags)
         variants = [self._variant(model_name)]
         settings: dict[str, Any] = {
-            "kms_key": self.kms_key,
+            "kms_key": self._key(session),
             "data_capture_config_dict": as_request(self.data_capture_config),
             "async_inference_config_dict": self._async_request(session, model_name),
             "explainer_config_dict": as_request(self.explainer_config),
@@ -127,10 +131,18 @@ class Deployment:
             inference_ami_version=self.inference_ami_version,
         )
 
+    def _key(self, session: "Session") -> str | None:
+        """The defaults' key is for storage that is attached; disks of an instance take none."""
+        family = (self.instance_type or "").removeprefix("ml.").partition(".")[0]
+        if self.kms_key or not family or "d" in family or family.startswith(_WITH_DISKS):
+            return self.kms_key
+        key = session.defaults.get(*ENDPOINT_KEY)
+        return None if key is None else str(key)
+
     def _async_request(self, session: "Session", model_name: str) -> dict[str, Any] | None:
         config = self.async_inference_config
         if isinstance(config, AsyncInferenceConfig):
-            config = config.with_default_paths(session, model_name)
+            config = config.completed(session, model_name)
         return as_request(config)
 
     def _check_instances(self, findings: Findings) -> None:

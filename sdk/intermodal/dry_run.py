@@ -96,6 +96,7 @@ class Rehearsal(Session):
             default_bucket=session._wanted_bucket,
             default_bucket_prefix=session.default_bucket_prefix,
         )
+        self.defaults = session.defaults
         self._real = session
         self._role = role
 

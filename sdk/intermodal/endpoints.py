@@ -52,7 +52,7 @@ class Endpoints(Identity):
         optional = {
             "VpcConfig": vpc_config,
             "EnableNetworkIsolation": enable_network_isolation,
-            "Tags": tag_list(tags),
+            "Tags": self._tags(tags, "Model"),
         }
         request |= {key: value for key, value in optional.items() if value}
         self.sagemaker_client.create_model(**request)
@@ -110,7 +110,7 @@ class Endpoints(Identity):
         self.sagemaker_client.create_endpoint_config(
             EndpointConfigName=name,
             ProductionVariants=list(production_variants or [variant]),
-            Tags=tag_list(tags),
+            Tags=self._tags(tags, "EndpointConfig"),
             **{key: value for key, value in optional.items() if value},
         )
         return name
@@ -129,13 +129,13 @@ class Endpoints(Identity):
         existing = self.sagemaker_client.describe_endpoint_config(
             EndpointConfigName=existing_config_name
         )
-        tags = tag_list(new_tags) or self.list_tags(existing["EndpointConfigArn"])
+        carried = tag_list(new_tags) or self.list_tags(existing["EndpointConfigArn"])
         kept = {key: existing[key] for key in _CARRIED_OVER if existing.get(key)}
         new = {
             "KmsKeyId": new_kms_key,
             "DataCaptureConfig": new_data_capture_config_dict,
             "ExplainerConfig": new_explainer_config_dict,
-            "Tags": tags,
+            "Tags": self._tags(carried, "EndpointConfig"),
         }
         self.sagemaker_client.create_endpoint_config(
             EndpointConfigName=new_config_name,
@@ -175,7 +175,7 @@ class Endpoints(Identity):
             EndpointFailedError: it did not come into service, and `wait` was asked for.
         """
         optional = {
-            "Tags": tag_list(tags),
+            "Tags": self._tags(tags, "EndpointConfig"),
             "KmsKeyId": kms_key,
             "DataCaptureConfig": data_capture_config_dict,
             "AsyncInferenceConfig": async_inference_config_dict,
@@ -219,7 +219,9 @@ class Endpoints(Identity):
     ) -> str:
         """Create an endpoint of a configuration that exists; returns its name."""
         self.sagemaker_client.create_endpoint(
-            EndpointName=endpoint_name, EndpointConfigName=config_name, Tags=tag_list(tags)
+            EndpointName=endpoint_name,
+            EndpointConfigName=config_name,
+            Tags=self._tags(tags, "Endpoint"),
         )
         if wait:
             self.wait_for_endpoint(endpoint_name)
@@ -274,6 +276,9 @@ class Endpoints(Identity):
     def delete_endpoint(self, endpoint_name: str) -> None:
         """DeleteEndpoint."""
         self.sagemaker_client.delete_endpoint(EndpointName=endpoint_name)
+
+    def _tags(self, tags: Tags | None, what: str) -> list[dict[str, str]]:
+        return self.defaults.with_tags(tag_list(tags), what)
 
 
 def _containers(given: Container | Sequence[Container] | str | None) -> dict[str, Any]:

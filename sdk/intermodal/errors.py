@@ -7,6 +7,7 @@
         ├── UnknownRegionError          your configuration: a region that is nowhere
         ├── RoleNotFoundError           your configuration: no such role, or the caller is none
         ├── BucketAccessError           your configuration: a bucket that is not yours, or not there
+        ├── DefaultsError               your defaults file: not there, or not as it has to be
         ├── MissingDependencyError      your environment: an optional package is needed
         ├── EngineUnavailableError      the local engine does not run and could not be started
         ├── ConnectionLostError         the service is out of reach; the job goes on
@@ -61,6 +62,10 @@ class RoleNotFoundError(SdkError, ValueError):
 
 class BucketAccessError(SdkError):
     """A bucket belongs to someone else, or may not be used."""
+
+
+class DefaultsError(SdkError, ValueError):
+    """The defaults file is not there, or not as it has to be."""
 
 
 class MissingDependencyError(SdkError, ImportError):

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from intermodal.cards import card, line
 from intermodal.console import MODELS, console_url
+from intermodal.defaults import (
+    MODEL_ENVIRONMENT,
+    MODEL_ISOLATION,
+    MODEL_ROLE,
+    MODEL_VPC,
+    defaults_of,
+)
 from intermodal.deployment import Deployment, further, refuse_further
 from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
@@ -63,7 +70,7 @@ class Model:
         name: str | None = None,
         vpc_config: Mapping[str, Any] | None = None,
         sagemaker_session: "Session | None" = None,
-        enable_network_isolation: bool = False,
+        enable_network_isolation: bool | None = None,
         model_kms_key: str | None = None,
         image_config: Mapping[str, Any] | None = None,
         source_dir: str | Path | None = None,
@@ -82,13 +89,16 @@ class Model:
                 "the image comes first; write Model(image_uri=..., model_data=...)"
             )
         self.model_data = model_data
-        self.role = role
+        defaults = defaults_of(sagemaker_session)
+        self.role: str | None = defaults.or_given(role, *MODEL_ROLE)
         self.predictor_cls = predictor_cls
-        self.env = dict(env or {})
+        self.env = {**(defaults.get(*MODEL_ENVIRONMENT) or {}), **(env or {})}
         self.name = name
-        self.vpc_config = vpc_config
+        self.vpc_config: Mapping[str, Any] | None = defaults.or_given(vpc_config, *MODEL_VPC)
         self._session = sagemaker_session
-        self._enable_network_isolation = enable_network_isolation
+        self._enable_network_isolation = bool(
+            defaults.or_given(enable_network_isolation, *MODEL_ISOLATION)
+        )
         self.model_kms_key = model_kms_key
         self.image_config = image_config
         self.code_location = code_location

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from intermodal.defaults import CAPTURE_KEY, defaults_of
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class DataCaptureConfig:
         self.enable_capture = enable_capture
         self.sampling_percentage = sampling_percentage
         self.destination_s3_uri = destination_s3_uri or _default_place(sagemaker_session)
-        self.kms_key_id = kms_key_id
+        defaults = defaults_of(sagemaker_session)
+        self.kms_key_id: str | None = defaults.or_given(kms_key_id, *CAPTURE_KEY)
         self.capture_options = list(capture_options or _MODES)
         self.csv_content_types = list(csv_content_types or ["text/csv"])
         self.json_content_types = list(json_content_types or ["application/json"])

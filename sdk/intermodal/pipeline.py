@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from intermodal.defaults import MODEL_ISOLATION, MODEL_ROLE, MODEL_VPC, defaults_of
 from intermodal.deployment import Deployment
 from intermodal.errors import InvalidArgumentsError
 from intermodal.model import ROLE_IS_MISSING, Model, as_predictor
@@ -38,14 +39,17 @@ class PipelineModel:
         name: str | None = None,
         vpc_config: Mapping[str, Any] | None = None,
         sagemaker_session: "Session | None" = None,
-        enable_network_isolation: bool = False,
+        enable_network_isolation: bool | None = None,
     ) -> None:
         self.models = list(models)
-        self.role = role
+        defaults = defaults_of(sagemaker_session)
+        self.role: str | None = defaults.or_given(role, *MODEL_ROLE)
         self.predictor_cls = predictor_cls
         self.name = name
-        self.vpc_config = vpc_config
-        self.enable_network_isolation = enable_network_isolation
+        self.vpc_config: Mapping[str, Any] | None = defaults.or_given(vpc_config, *MODEL_VPC)
+        self.enable_network_isolation = bool(
+            defaults.or_given(enable_network_isolation, *MODEL_ISOLATION)
+        )
         self.endpoint_name: str | None = None
         self._session = sagemaker_session
 

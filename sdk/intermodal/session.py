@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from intermodal.defaults import BUCKET, BUCKET_PREFIX
 from intermodal.endpoints import Endpoints
 from intermodal.errors import BucketAccessError
 from intermodal.production_variants import container_def as container_def
@@ -29,6 +30,7 @@ class Session(TrainingJobs, Endpoints):
         sagemaker_runtime_client: used instead of a new client.
         default_bucket: the bucket for data, code and models where nothing else is said.
         default_bucket_prefix: a key prefix for what has no place of its own in it.
+        sagemaker_config: instead of the defaults files, with the key `SageMaker` at its top.
         endpoint_url: where all services are found; boto3's resolution where `None`.
         client_settings: of botocore's `Config`, for every client.
     """
@@ -41,6 +43,7 @@ class Session(TrainingJobs, Endpoints):
         default_bucket: str | None = None,
         default_bucket_prefix: str | None = None,
         *,
+        sagemaker_config: Mapping[str, Any] | None = None,
         endpoint_url: str | None = None,
         client_settings: Mapping[str, Any] | None = None,
     ) -> None:
@@ -49,9 +52,10 @@ class Session(TrainingJobs, Endpoints):
             endpoint_url,
             {"sagemaker": sagemaker_client, "sagemaker-runtime": sagemaker_runtime_client},
             client_settings,
+            sagemaker_config,
         )
-        self.default_bucket_prefix = default_bucket_prefix
-        self._wanted_bucket = default_bucket
+        self._wanted_prefix = default_bucket_prefix
+        self._given_bucket = default_bucket
         self._bucket: str | None = None
 
     @property
@@ -65,6 +69,17 @@ class Session(TrainingJobs, Endpoints):
         return Storage(self.client("s3"))
 
     # Buckets and objects
+
+    @property
+    def default_bucket_prefix(self) -> str | None:
+        """A key prefix for what has no place of its own in the default bucket."""
+        prefix = self.defaults.or_given(self._wanted_prefix, *BUCKET_PREFIX)
+        return None if prefix is None else str(prefix)
+
+    @property
+    def _wanted_bucket(self) -> str | None:
+        bucket = self.defaults.or_given(self._given_bucket, *BUCKET)
+        return None if bucket is None else str(bucket)
 
     def default_bucket(self) -> str:
         """`sagemaker-REGION-ACCOUNT`, or what the session was made with; created if missing.

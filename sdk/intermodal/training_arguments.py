@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intermodal.defaults import TRAINING_JOB, defaults_of, fill
 from intermodal.errors import InvalidArgumentsError
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
 from intermodal.renamed import ESTIMATOR_NAMES, WrittenArguments, refuse_unknown
@@ -87,6 +88,7 @@ class TrainingArguments(TrainingOptions):
         self.dependencies = list(dependencies or [])
         self.code_location = code_location
         self.container_log_level = container_log_level
+        fill(self, TRAINING_JOB, defaults_of(sagemaker_session))
 
     @property
     def sagemaker_session(self) -> "Session":

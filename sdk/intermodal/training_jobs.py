@@ -15,8 +15,9 @@ class TrainingJobs(Clients):
     """What a session does with training jobs."""
 
     def create_training_job(self, request: Mapping[str, Any]) -> None:
-        """CreateTrainingJob with exactly these parameters."""
-        self.sagemaker_client.create_training_job(**request)
+        """CreateTrainingJob with these parameters, and the tags of the defaults."""
+        tags = self.defaults.with_tags(request.get("Tags", []), "TrainingJob")
+        self.sagemaker_client.create_training_job(**{**request, **({"Tags": tags} if tags else {})})
 
     def describe_training_job(self, job_name: str) -> dict[str, Any]:
         """DescribeTrainingJob."""

@@ -107,7 +107,7 @@ class TrainingOptions:
     model_uri: str | None = None
     model_channel_name: str = "model"
     metric_definitions: Sequence[Mapping[str, str]] | None = None
-    encrypt_inter_container_traffic: bool = False
+    encrypt_inter_container_traffic: bool | None = None
     use_spot_instances: bool = False
     max_wait: int | None = None
     checkpoint_s3_uri: str | None = None
@@ -118,7 +118,7 @@ class TrainingOptions:
     profiler_config: Mapping[str, Any] | None = None
     disable_profiler: bool | None = None
     enable_sagemaker_metrics: bool | None = None
-    enable_network_isolation: bool = False
+    enable_network_isolation: bool | None = None
     environment: Mapping[str, str] | None = None
     max_retry_attempts: int | None = None
     instance_groups: Sequence[InstanceGroup] | None = None
