@@ -8,6 +8,7 @@
         ├── RoleNotFoundError           your configuration: no such role, or the caller is none
         ├── BucketAccessError           your configuration: a bucket that is not yours, or not there
         ├── DefaultsError               your defaults file: not there, or not as it has to be
+        ├── CodeFetchError              your configuration: code that git could not fetch
         ├── MissingDependencyError      your environment: an optional package is needed
         ├── EngineUnavailableError      the local engine does not run and could not be started
         ├── ConnectionLostError         the service is out of reach; the job goes on
@@ -66,6 +67,10 @@ class BucketAccessError(SdkError):
 
 class DefaultsError(SdkError, ValueError):
     """The defaults file is not there, or not as it has to be."""
+
+
+class CodeFetchError(SdkError):
+    """Code could not be fetched from its repository."""
 
 
 class MissingDependencyError(SdkError, ImportError):

@@ -20,7 +20,7 @@ from intermodal.names import base_from_name, base_name_from_image, name_from_bas
 from intermodal.predictor import Predictor
 from intermodal.production_variants import container_def
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
-from intermodal.source import UploadedCode, as_code, code_place, encryption, local_path
+from intermodal.source import UploadedCode, UserCode, as_code, code_place, encryption, local_path
 from intermodal.training_options import Findings, Tags, check_job_name
 from intermodal.which_session import session_for
 from intermodal_contract import env as names_of_environment
@@ -58,6 +58,7 @@ class Model:
         entry_point: the inference script.
         container_log_level: of the serving program, as Python's `logging` counts.
         dependencies: further files and folders for `code/lib/`.
+        git_config: the repository that the code's paths are in, fetched at once; see `git_code`.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Model:
         entry_point: str | Path | None = None,
         container_log_level: int = 20,
         dependencies: Sequence[str | Path] | None = None,
+        git_config: Mapping[str, Any] | None = None,
         **old_names: Any,
     ) -> None:
         written = WrittenArguments(old_names, MODEL_NAMES)
@@ -103,11 +105,31 @@ class Model:
         self.image_config = image_config
         self.code_location = code_location
         self.container_log_level = container_log_level
-        self.code = as_code(entry_point, source_dir, dependencies)
+        self.git_config = git_config
+        self.code = (
+            as_code(entry_point, source_dir, dependencies)
+            if git_config is None
+            else self._fetched(git_config, entry_point, source_dir, dependencies or ())
+        )
         self.inherited_code: UploadedCode | None = None
         self._serves_training_code = False
         self._is_created = False
         self.endpoint_name: str | None = None
+
+    def _fetched(
+        self,
+        git_config: Mapping[str, Any],
+        entry_point: Any,
+        source_dir: Any,
+        dependencies: Sequence[Any],
+    ) -> UserCode:
+        from intermodal.git_code import cloned, git_problems
+
+        problems = git_problems(git_config, entry_point)
+        if problems:
+            raise InvalidArgumentsError(type(self).__name__, problems)
+        self._clone = cloned(git_config)
+        return self._clone.code(entry_point, source_dir, dependencies)
 
     @property
     def sagemaker_session(self) -> "Session":

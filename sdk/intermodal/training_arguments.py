@@ -24,6 +24,7 @@ from intermodal.training_options import (
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
+    from intermodal.git_code import Clone
     from intermodal.session import Session
 
 TOOLKIT_HYPERPARAMETERS = (
@@ -52,6 +53,7 @@ class TrainingArguments(TrainingOptions):
         entry_point: the script.
         source_dir: the folder that the script lies in, or an `s3://…/sourcedir.tar.gz`.
         dependencies: further files and folders that lie beside the script in the container.
+        git_config: the repository that the code's paths are in; see `git_code`.
         code_location: S3 prefix for the code; the output's bucket where `None`.
         container_log_level: of the training program, as Python's `logging` counts.
         options: see `TrainingOptions`; the names of the vendor's SDK v1 are taken with a warning.
@@ -69,6 +71,7 @@ class TrainingArguments(TrainingOptions):
         entry_point: str | Path | None = None,
         source_dir: str | Path | None = None,
         dependencies: Sequence[str | Path] | None = None,
+        git_config: Mapping[str, Any] | None = None,
         code_location: str | None = None,
         container_log_level: int = 20,
         **options: Any,
@@ -86,6 +89,8 @@ class TrainingArguments(TrainingOptions):
         self.entry_point = entry_point
         self.source_dir = source_dir
         self.dependencies = list(dependencies or [])
+        self.git_config = git_config
+        self._clone: Clone | None = None
         self.code_location = code_location
         self.container_log_level = container_log_level
         fill(self, TRAINING_JOB, defaults_of(sagemaker_session))
@@ -108,8 +113,18 @@ class TrainingArguments(TrainingOptions):
 
     @property
     def code(self) -> UserCode | None:
-        """The user's code, or `None` for an image that brings its own."""
-        return as_code(self.entry_point, self.source_dir, self.dependencies)
+        """The user's code, or `None` for an image that brings its own.
+
+        Raises:
+            CodeFetchError: git could not fetch it.
+        """
+        if self.git_config is None or self.entry_point is None:
+            return as_code(self.entry_point, self.source_dir, self.dependencies)
+        if self._clone is None or self._clone.config != self.git_config:
+            from intermodal.git_code import cloned
+
+            self._clone = cloned(self.git_config)
+        return self._clone.code(self.entry_point, self.source_dir, self.dependencies)
 
     def set_hyperparameters(self, **values: Any) -> None:
         """Add or replace hyperparameters."""
@@ -165,6 +180,13 @@ class TrainingArguments(TrainingOptions):
         check_instances(findings, self.instance_count, self.instance_type, self.instance_groups)
 
     def _check_code_and_image(self, findings: Findings) -> None:
+        if self.git_config is not None:
+            from intermodal.git_code import git_problems
+
+            problems = git_problems(self.git_config, self.entry_point)
+            findings.problems += problems
+            if problems:
+                return
         code = self.code
         if code is not None:
             findings.problems += code.problems()
