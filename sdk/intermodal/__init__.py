@@ -60,6 +60,7 @@ _MODULES = frozenset(
         "predictor_async",
         "processing",
         "pytorch",
+        "s3",
         "serializers",
         "serverless",
         "session",

@@ -1,11 +1,10 @@
 """The stand-in for AWS with what endpoints need beside it: updates, streams, answers in S3."""
 
-import struct
-import zlib
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
+from intermodal_engine.wire.event_stream import message
 from tests.helpers.fake_aws import ACCOUNT, REGION, FakeAws, FakeServiceError, response
 
 ASYNC_OUTPUT = "s3://mybucket/async/out/answer.out"
@@ -79,19 +78,8 @@ def event_stream(parts: Iterable[bytes], error: tuple[str, bytes] | None = None)
     https://docs.aws.amazon.com/AmazonS3/latest/API/RESTSelectObjectAppendix.html
     """
     sent = [
-        _message({":message-type": "event", ":event-type": "PayloadPart"}, part) for part in parts
+        message({":message-type": "event", ":event-type": "PayloadPart"}, part) for part in parts
     ]
     if error:
-        sent.append(_message({":message-type": "exception", ":exception-type": error[0]}, error[1]))
+        sent.append(message({":message-type": "exception", ":exception-type": error[0]}, error[1]))
     return b"".join(sent)
-
-
-def _message(headers: dict[str, str], payload: bytes) -> bytes:
-    head = b"".join(
-        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(text)) + text.encode()
-        for name, text in headers.items()
-    )
-    prelude = struct.pack(">II", 16 + len(head) + len(payload), len(head))
-    prelude += struct.pack(">I", zlib.crc32(prelude))
-    message = prelude + head + payload
-    return message + struct.pack(">I", zlib.crc32(message))

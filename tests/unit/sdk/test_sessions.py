@@ -24,6 +24,7 @@ from intermodal.errors import (
 )
 from intermodal.local import find_engine
 from intermodal.names import base_from_name, base_name_from_image, name_from_base, name_problem
+from intermodal.s3 import S3Downloader, S3Uploader, s3_path_join
 from intermodal.source import UserCode
 from intermodal.which_session import session_for
 from intermodal_contract.local_engine import HEALTH_PATH
@@ -75,6 +76,48 @@ def test_what_was_uploaded_can_be_downloaded(
     assert (tmp_path / "one" / "a").read_text() == "1"
     assert session.list_s3_files("mybucket", "p") == ["p/a", "p/sub/b"]
     assert session.read_s3_file("mybucket", "p/a") == "1"
+
+
+def test_a_prefix_that_is_no_folder_is_cut_at_its_last_one(
+    aws: FakeAws, session: Session, tmp_path: Path
+) -> None:
+    for key in ("data/train/a", "data/test/b"):
+        aws.objects["mybucket", key] = b"x"
+
+    written = session.download_data(tmp_path, "mybucket", "data/t")
+
+    assert written == [str(tmp_path / "test" / "b"), str(tmp_path / "train" / "a")]
+
+
+def test_s3_is_read_and_written_by_uris_too(aws: FakeAws, session: Session, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    there: dict[str, Any] = {"sagemaker_session": session}
+
+    uri = S3Uploader.upload(tmp_path / "a.txt", "s3://mybucket/p", "key", **there)
+    assert aws.params("PutObject")["SSEKMSKeyId"] == "key"
+    S3Uploader.upload_string_as_file_body("b", "s3://mybucket/p/b.txt", **there)
+    S3Uploader.upload_bytes(b"c", "s3://mybucket/p/c.txt", **there)
+
+    assert uri == "s3://mybucket/p/a.txt"
+    assert S3Downloader.list("s3://mybucket/p/", session) == [
+        f"s3://mybucket/p/{name}.txt" for name in "abc"
+    ]
+    assert S3Downloader.read_file("s3://mybucket/p/b.txt", session) == "b"
+    assert S3Downloader.read_bytes("s3://mybucket/p/c.txt", session) == b"c"
+    S3Downloader.download("s3://mybucket/p", tmp_path / "back", **there)
+    assert sorted(path.name for path in (tmp_path / "back").iterdir()) == [
+        "a.txt",
+        "b.txt",
+        "c.txt",
+    ]
+    with pytest.raises(ValueError, match="'/p' is no S3 URI"):
+        S3Downloader.list("/p", session)
+
+
+def test_parts_of_an_s3_path_have_one_slash_between_them() -> None:
+    assert s3_path_join("s3://", "bucket", None, "/a/", "b//c/") == "s3://bucket/a/b/c"
+    assert s3_path_join("a", "", "b", with_end_slash=True) == "a/b/"
+    assert s3_path_join("/a", "b") == "a/b"
 
 
 def test_a_key_that_leads_out_of_the_folder_is_not_written(

@@ -1,0 +1,155 @@
+"""Our SDK's models, predictors and sessions against a real engine; what it does not serve it names."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from intermodal import LocalSession
+from intermodal.async_inference import AsyncInferenceConfig
+from intermodal.deserializers import JSONDeserializer
+from intermodal.model import Model
+from intermodal.model_monitor import DataCaptureConfig
+from intermodal.multidatamodel import MultiDataModel
+from intermodal.pipeline import PipelineModel
+from intermodal.predictor import Predictor
+from intermodal.pytorch import PyTorchModel
+from intermodal.serializers import JSONSerializer
+from tests.helpers.engine import RunningEngine
+from tests.helpers.fake_aws import tar_gz
+from tests.helpers.script_mode import ROLE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+VERSION = "2.13.0"
+SCRIPT = """
+from pathlib import Path
+
+def model_fn(model_dir):
+    return int(Path(model_dir, "factor").read_text())
+
+def predict_fn(data, model):
+    return [model * int(one) for one in data]
+"""
+
+
+@pytest.fixture(scope="module")
+def session(engine: RunningEngine) -> LocalSession:
+    return LocalSession(engine.home, default_bucket="demo")
+
+
+@pytest.fixture(scope="module")
+def model_of(session: LocalSession, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Makes a model that multiplies."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "inference.py").write_text(SCRIPT)
+
+    def make(factor: int) -> PyTorchModel:
+        archive = folder / f"{factor}.tar.gz"
+        archive.write_bytes(tar_gz({"factor": str(factor).encode()}))
+        return PyTorchModel(
+            str(archive),
+            ROLE,
+            str(folder / "inference.py"),
+            framework_version=VERSION,
+            sagemaker_session=session,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def predictor(model_of: Callable[[int], Model]) -> Iterator[Predictor]:
+    predictor: Predictor = model_of(2).deploy(
+        1,
+        "ml.m5.large",
+        serializer=JSONSerializer(),
+        deserializer=JSONDeserializer(),
+        endpoint_name="times",
+        tags={"team": "x"},
+    )
+    yield predictor
+    predictor.delete_model()
+    predictor.delete_endpoint()
+
+
+def test_an_endpoint_is_asked_changed_and_moved_to_another_model(
+    predictor: Predictor, session: LocalSession, model_of: Callable[[int], Model]
+) -> None:
+    assert predictor.predict([1, 2], target_variant="AllTraffic", inference_id="i") == [2, 4]
+    assert session.endpoint_in_service_or_not("times")
+    assert not session.endpoint_in_service_or_not("other")
+
+    predictor.update_endpoint(2, "ml.m5.xlarge")
+    described = session.describe_endpoint("times")
+    assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    assert predictor.predict([1]) == [2]
+    config_arn = session.sagemaker_client.describe_endpoint_config(
+        EndpointConfigName=described["EndpointConfigName"]
+    )["EndpointConfigArn"]
+    assert session.list_tags(config_arn) == [{"Key": "team", "Value": "x"}]
+
+    model_of(3).deploy(1, "ml.m5.large", endpoint_name="times", update_endpoint=True)
+    assert predictor.predict([1, 2]) == [3, 6]
+
+
+def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callable[[], Any]]:
+    """What the engine does not serve yet, by the words that name it."""
+    data = session.upload_data(__file__, key_prefix="any")
+    image = f"pytorch-inference:{VERSION}-cpu-py312"
+    model = Model(image, data, ROLE, sagemaker_session=session)
+    capture = DataCaptureConfig(True, sagemaker_session=session)
+    many = MultiDataModel("many", "s3://demo/many", model=model, sagemaker_session=session)
+    row = PipelineModel([model, model], ROLE, sagemaker_session=session)
+    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
+    return {
+        "AsyncInferenceConfig": lambda: model.deploy(
+            1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
+        ),
+        "DataCaptureConfig": lambda: model.deploy(1, "ml.m5.large", data_capture_config=capture),
+        "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
+        "MultiModel": lambda: many.deploy(1, "ml.m5.large"),
+        "Containers": lambda: row.deploy(1, "ml.m5.large"),
+        "InvokeEndpointWithResponseStream": lambda: predictor.predict_stream([1]),
+        "application-autoscaling": lambda: predictor.autoscale(1, 2, 70),
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "AsyncInferenceConfig",
+        "DataCaptureConfig",
+        "ServerlessConfig",
+        "MultiModel",
+        "Containers",
+        "InvokeEndpointWithResponseStream",
+        "application-autoscaling",
+    ],
+)
+def test_what_the_engine_does_not_serve_it_names(
+    session: LocalSession, predictor: Predictor, words: str
+) -> None:
+    with pytest.raises(ClientError, match=words):
+        not_served(session, predictor)[words]()
+
+
+def test_a_folder_goes_up_and_comes_back_as_it_was(session: LocalSession, tmp_path: Path) -> None:
+    source = tmp_path / "data"
+    for index in range(50):
+        path = source / f"part {index % 3}" / f"{index:02d}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([index]) * 1000 * index)
+
+    uri = session.upload_data(source, key_prefix="tree")
+    session.download_data(tmp_path / "back", "demo", "tree")
+
+    assert uri == "s3://demo/tree"
+    names = sorted(path.relative_to(source) for path in source.rglob("*.bin"))
+    back = tmp_path / "back"
+    assert sorted(path.relative_to(back) for path in back.rglob("*") if path.is_file()) == names
+    assert all((back / name).read_bytes() == (source / name).read_bytes() for name in names)
+    session.upload_string_as_file_body("text", "demo", "tree/note")
+    assert session.read_s3_file("demo", "tree/note") == "text"
