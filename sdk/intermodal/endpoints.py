@@ -190,7 +190,7 @@ class Endpoints(Identity):
 
     def endpoint_from_model_data(
         self,
-        model_s3_location: str,
+        model_s3_location: str | Mapping[str, Any],
         image_uri: str,
         initial_instance_count: int,
         instance_type: str,

@@ -134,19 +134,9 @@ class EstimatorBase(TrainingArguments):
         Raises:
             ValueError: the job has not ended, or has left no model.
         """
-        description = self._latest().describe_ended()
-        artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
-        if not artifacts:
-            raise ValueError(
-                f"training job `{description['TrainingJobName']}` is "
-                f"{description['TrainingJobStatus']} and has no model"
-                "\nhint: wait for it with `estimator.latest_training_job.wait()`"
-            )
-        if description.get("OutputDataConfig", {}).get("CompressionType") == "NONE":
-            prefix = f"{artifacts.rstrip('/')}/"
-            source = {"S3Uri": prefix, "S3DataType": "S3Prefix", "CompressionType": "None"}
-            return {"S3DataSource": source}
-        return str(artifacts)
+        from intermodal.training_jobs import trained_model
+
+        return trained_model(self._latest().describe_ended())
 
     def deploy(
         self,

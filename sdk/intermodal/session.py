@@ -5,20 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from intermodal.defaults import BUCKET, BUCKET_PREFIX
-from intermodal.endpoints import Endpoints
 from intermodal.errors import BucketAccessError
+from intermodal.from_jobs import FromJobs
 from intermodal.production_variants import container_def as container_def
 from intermodal.production_variants import pipeline_container_def as pipeline_container_def
 from intermodal.production_variants import production_variant as production_variant
 from intermodal.source import encryption
 from intermodal.storage import Storage
-from intermodal.training_jobs import TrainingJobs
 from intermodal_contract.channel import S3Uri
 
 _MADE_MEANWHILE = frozenset({"BucketAlreadyOwnedByYou", "OperationAborted"})
 
 
-class Session(TrainingJobs, Endpoints):
+class Session(FromJobs):
     """Everything that estimators, models and predictors ask of AWS.
 
     Credentials, region and endpoints follow boto3's own resolution, so `AWS_ENDPOINT_URL` or the

@@ -130,6 +130,26 @@ class TrainingJob:
 _SHOWN = ("TrainingJobStatus", "SecondaryStatus", "FailureReason", "BillableTimeInSeconds")
 
 
+def trained_model(description: Mapping[str, Any]) -> str | dict[str, Any]:
+    """S3 URI of what a job has trained; a `ModelDataSource` where it was left uncompressed.
+
+    Raises:
+        ValueError: the job has not ended, or has left no model.
+    """
+    artifacts = description.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    if not artifacts:
+        raise ValueError(
+            f"training job `{description['TrainingJobName']}` is "
+            f"{description['TrainingJobStatus']} and has no model"
+            "\nhint: wait for it with `estimator.latest_training_job.wait()`"
+        )
+    if description.get("OutputDataConfig", {}).get("CompressionType") == "NONE":
+        prefix = f"{artifacts.rstrip('/')}/"
+        source = {"S3Uri": prefix, "S3DataType": "S3Prefix", "CompressionType": "None"}
+        return {"S3DataSource": source}
+    return str(artifacts)
+
+
 def wants_logs(logs: Any) -> bool:
     """Whether lines are shown, by what `fit(logs=…)` takes."""
     # The vendor's SDK takes True, False, "All", "None" and lists of kinds.

@@ -1,4 +1,4 @@
-"""Our SDK's models, predictors and sessions against a real engine; what it does not serve it names."""
+"""Our SDK's models, predictors and sessions against a real engine, which names what it lacks."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

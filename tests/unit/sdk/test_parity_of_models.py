@@ -357,6 +357,31 @@ def defaults_file(session: Session) -> None:
     PipelineModel([first, first], name="pipe", sagemaker_session=session).deploy(1, "ml.m5.large")
 
 
+def session_from_job(session: Session) -> None:
+    estimator = Estimator(
+        IMAGE,
+        ROLE_ARN,
+        1,
+        "ml.m5.large",
+        subnets=["subnet-1"],
+        security_group_ids=["sg-1"],
+        output_path="s3://mybucket/out",
+        sagemaker_session=session,
+    )
+    estimator.fit("s3://mybucket/d", logs=False, job_name="job")
+    assert session.create_model_from_job("job", env={"A": "1"}, tags=TAGS) == "job"
+    session.create_model_from_job(
+        "job",
+        "other",
+        "OtherRole",
+        "image:2",
+        "s3://mybucket/x.tar.gz",
+        enable_network_isolation=True,
+        vpc_config_override=None,
+    )
+    session.endpoint_from_job("job", 1, "ml.m5.large", name="ends")
+
+
 PROGRAMS: list[Callable[[Session], None]] = [
     pipeline_model,
     pipeline_model_min,
@@ -371,6 +396,7 @@ PROGRAMS: list[Callable[[Session], None]] = [
     session_endpoints,
     session_objects,
     defaults_file,
+    session_from_job,
 ]
 
 
