@@ -23,6 +23,7 @@ from intermodal.serializers import JSONSerializer
 from intermodal.session import container_def, production_variant
 from tests.helpers.fake_aws import ROLE_ARN, tar_gz
 from tests.helpers.fake_serving import FakeServing
+from tests.helpers.parity_report import CHANGING, NEVER_SENT, OF_TRANSPORT
 
 CASES = Path(__file__).parent / "parity" / "models"
 IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/my-serve:1.0"
@@ -69,10 +70,6 @@ CONFIG = {
     },
 }
 # Listed in docs/reference/vendor-differences.md.
-NEVER_SENT = ("DebugHookConfig", "ProfilerConfig")
-CHANGING = ("Create", "Put", "Update", "Invoke", "Delete", "Copy")
-# How bytes are guarded on the way; boto3 adds it for the vendor's.
-OF_TRANSPORT = ("ChecksumAlgorithm", "ChecksumType", "TaggingDirective")
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ from tests.helpers import (
     parity_tuning,
 )
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws, tar_gz
+from tests.helpers.parity_report import CHANGING, NEVER_SENT, OF_TRANSPORT, PAGE, page
 
 CASES = Path(__file__).parent / "parity"
 OWN_IMAGE = "123456789012.dkr.ecr.us-west-2.amazonaws.com/my-train:1.0"
 # Listed in docs/reference/vendor-differences.md.
 # boto3 sends a checksum whether or not one is asked for.
-NEVER_SENT = ("DebugHookConfig", "ProfilerConfig", "ChecksumAlgorithm")
 WITHOUT_A_DEFAULT_BUCKET = ("tensorflow", "huggingface_hub_model")
 
 
@@ -204,6 +204,11 @@ def test_what_creates_something_is_what_the_vendor_sends(
     assert archives == recorded["archives"]
 
 
+def test_the_report_is_that_of_the_recorded_cases() -> None:
+    stale = "`python -m tests.helpers.parity_report` writes it anew"
+    assert PAGE.read_text() == page(), stale
+
+
 def test_every_recorded_case_is_replayed() -> None:
     assert {path.stem for path in CASES.glob("*.json")} == {
         program.__name__ for program in PROGRAMS
@@ -222,7 +227,7 @@ def test_the_reference_program_needs_at_most_ten_calls_besides_polling(project: 
 
 def _creating(calls: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
     """What changes something, in order; uploads in parallel have none."""
-    changing = [call for call in calls if call[0].startswith(("Create", "Put"))]
+    changing = [call for call in calls if call[0].startswith(CHANGING)]
     return sorted(changing, key=lambda call: (call[0], call[1].get("Key", "")))
 
 
@@ -237,7 +242,9 @@ def _archives(aws: FakeAws, recorded: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _normalised(params: dict[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in params.items() if name not in NEVER_SENT}
+    kept = {
+        name: value for name, value in params.items() if name not in (*NEVER_SENT, *OF_TRANSPORT)
+    }
     text = re.sub(r"\d{4}(-\d{2}){5}-\d{3}|\d{6}-\d{4}", "<TS>", json.dumps(kept))
     # A tuning job remembers the estimator's class, and each SDK has its own.
     text = re.sub(r"sagemaker(\.\w+\.estimator)", r"intermodal\1", text)
