@@ -37,6 +37,33 @@ TRAINING_JOB: Mapping[str, _Path] = {
 }
 """An estimator's attributes, and where their defaults stand."""
 
+PROCESSING_JOB: Mapping[str, _Path] = {
+    "role": ("ProcessingJob", "RoleArn"),
+    "volume_kms_key": ("ProcessingJob", "ProcessingResources", "ClusterConfig", "VolumeKmsKeyId"),
+    "output_kms_key": ("ProcessingJob", "ProcessingOutputConfig", "KmsKeyId"),
+    "env": ("ProcessingJob", "Environment"),
+}
+"""A processor's."""
+
+_NETWORK = ("ProcessingJob", "NetworkConfig")
+PROCESSING_NETWORK: Mapping[str, _Path] = {
+    "enable_network_isolation": (*_NETWORK, "EnableNetworkIsolation"),
+    "security_group_ids": (*_NETWORK, "VpcConfig", "SecurityGroupIds"),
+    "subnets": (*_NETWORK, "VpcConfig", "Subnets"),
+    "encrypt_inter_container_traffic": (*_NETWORK, "EnableInterContainerTrafficEncryption"),
+}
+"""Those of a processor's network."""
+
+TRANSFORM_JOB: Mapping[str, _Path] = {
+    "volume_kms_key": ("TransformJob", "TransformResources", "VolumeKmsKeyId"),
+    "output_kms_key": ("TransformJob", "TransformOutput", "KmsKeyId"),
+    "env": ("TransformJob", "Environment"),
+}
+"""A transformer's."""
+
+PROCESSING_INPUTS: _Path = ("ProcessingJob", "ProcessingInputs")
+TRANSFORM_CAPTURE_KEY: _Path = ("TransformJob", "DataCaptureConfig", "KmsKeyId")
+
 MODEL_ROLE: _Path = ("Model", "ExecutionRoleArn")
 MODEL_VPC: _Path = ("Model", "VpcConfig")
 MODEL_ISOLATION: _Path = ("Model", "EnableNetworkIsolation")
@@ -120,7 +147,7 @@ def load_defaults(read_s3: Callable[[str], bytes] | None = None) -> Defaults:
         content = _content(named, variable, read_s3) if named else _usual(folder / _FILE_NAME)
         if content is not None:
             places.append(named or str(folder / _FILE_NAME))
-            merged = _merged(merged, _parsed(content, places[-1]))
+            merged = merged_over(merged, _parsed(content, places[-1]))
     return Defaults(merged, " and ".join(places))
 
 
@@ -174,12 +201,13 @@ def _yaml(content: bytes, place: str) -> Any:
         raise DefaultsError(f"`{place}` is no YAML: {error}") from error
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both in one, at every depth; what stands above wins."""
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
         is_nested = isinstance(value, Mapping) and isinstance(under, Mapping)
-        merged[key] = _merged(dict(under or {}), value) if is_nested else value
+        merged[key] = merged_over(dict(under or {}), value) if is_nested else value
     return merged
 
 

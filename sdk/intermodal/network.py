@@ -1,8 +1,10 @@
 """The network of a processing job."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from intermodal.defaults import PROCESSING_NETWORK, Defaults, fill
 
 
 @dataclass
@@ -30,3 +32,10 @@ class NetworkConfig:
         vpc = {"SecurityGroupIds": self.security_group_ids, "Subnets": self.subnets}
         given = {name: list(values) for name, values in vpc.items() if values is not None}
         return {**request, "VpcConfig": given} if given else request
+
+
+def network_by_default(given: NetworkConfig | None, defaults: Defaults) -> NetworkConfig | None:
+    """What was given, and what the defaults say of the rest; `None` where neither says anything."""
+    network = NetworkConfig() if given is None else replace(given)
+    fill(network, PROCESSING_NETWORK, defaults)
+    return None if given is None and network == NetworkConfig() else network

@@ -1,13 +1,15 @@
 """What all processors do: check, upload, start a processing job, watch it."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from intermodal.defaults import PROCESSING_INPUTS, PROCESSING_JOB, defaults_of, fill
 from intermodal.errors import InvalidArgumentsError
 from intermodal.jobs import Job, JobKind
 from intermodal.names import base_name_from_image, name_from_base
-from intermodal.network import NetworkConfig
+from intermodal.network import NetworkConfig, network_by_default
 from intermodal.processing_data import (
     ProcessingInput,
     ProcessingOutput,
@@ -131,10 +133,12 @@ class Processor:
         self.base_job_name = base_job_name
         self.env = env
         self.tags = tags
-        self.network_config = network_config
+        defaults = defaults_of(sagemaker_session)
+        self.network_config = network_by_default(network_config, defaults)
         self.latest_job: ProcessingJob | None = None
         self.jobs: list[ProcessingJob] = []
         self._session = sagemaker_session
+        fill(self, PROCESSING_JOB, defaults)
 
     @property
     def sagemaker_session(self) -> "Session":
@@ -235,9 +239,11 @@ class Processor:
         kms_key: str | None,
         entrypoint: Sequence[str] | None,
     ) -> None:
+        session = self.sagemaker_session
+        known = session.defaults.get(*PROCESSING_INPUTS) or []
         staged = [
-            self._staged(one.named(f"input-{index}"), name, kms_key)
-            for index, one in enumerate(inputs, 1)
+            self._staged(one.named(f"input-{index}").over(default), name, kms_key)
+            for index, (one, default) in enumerate(zip_longest(inputs, known[: len(inputs)]), 1)
         ]
         placed = [
             self._placed(one.named(f"output-{index}"), name) for index, one in enumerate(outputs, 1)
@@ -253,17 +259,16 @@ class Processor:
             "ProcessingOutputConfig": self._output_config(placed),
             "AppSpecification": _present(application),
             "ProcessingResources": {"ClusterConfig": self._cluster()},
-            "RoleArn": self.sagemaker_session.expand_role(str(self.role)),
+            "RoleArn": session.expand_role(str(self.role)),
             "Environment": dict(self.env or {}),
             "NetworkConfig": self.network_config.request() if self.network_config else None,
             "StoppingCondition": _present({"MaxRuntimeInSeconds": self.max_runtime_in_seconds}),
             "ExperimentConfig": dict(experiment_config or {}),
-            "Tags": tag_list(self.tags),
+            "Tags": session.defaults.with_tags(tag_list(self.tags), "ProcessingJob"),
         }
         sent = {key: value for key, value in request.items() if value not in (None, [], {})}
-        self.sagemaker_session.sagemaker_client.create_processing_job(**sent)
-        session, key = self.sagemaker_session, self.output_kms_key
-        self.latest_job = ProcessingJob(session, name, staged, placed, key)
+        session.sagemaker_client.create_processing_job(**sent)
+        self.latest_job = ProcessingJob(session, name, staged, placed, self.output_kms_key)
         self.jobs.append(self.latest_job)
 
     def _wait(self, *, wait: bool, logs: bool) -> None:

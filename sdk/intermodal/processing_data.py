@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from intermodal.defaults import merged_over
 from intermodal.source import local_path
 from intermodal.training_options import Findings
 
 DATA_LIMIT = 10
+_DATASET_KINDS = ("AthenaDatasetDefinition", "RedshiftDatasetDefinition")
 
 
 @dataclass
@@ -101,6 +103,15 @@ class ProcessingInput:
         """This input with its data at that S3 URI."""
         at_uri = replace(self.s3_input, s3_uri=uri) if self.s3_input else None
         return replace(self, source=uri, s3_input=at_uri)
+
+    def over(self, default: Mapping[str, Any] | None) -> "ProcessingInput":
+        """This input with what the defaults' entry says of its data set, where both fit."""
+        if self.dataset_definition is None or self.s3_input is not None:
+            return self
+        below = (default or {}).get("DatasetDefinition") or {}
+        both = merged_over(below, self.dataset_definition)
+        fits = not all(kind in both for kind in _DATASET_KINDS)
+        return replace(self, dataset_definition=both) if fits else self
 
     def request(self) -> dict[str, Any]:
         """The entry as CreateProcessingJob takes it."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from intermodal.defaults import TRANSFORM_CAPTURE_KEY, TRANSFORM_JOB, defaults_of, fill
 from intermodal.errors import InvalidArgumentsError
 from intermodal.jobs import Job, JobKind
 from intermodal.names import base_name_from_image, name_from_base
@@ -100,6 +101,7 @@ class Transformer:
         self.latest_transform_job: TransformJob | None = None
         self._session = sagemaker_session
         self._has_own_output = output_path is not None
+        fill(self, TRANSFORM_JOB, defaults_of(sagemaker_session))
 
     @property
     def sagemaker_session(self) -> "Session":
@@ -171,7 +173,7 @@ class Transformer:
             ),
             "ExperimentConfig": experiment_config,
             "ModelClientConfig": model_client_config,
-            "DataCaptureConfig": batch_data_capture_config,
+            "DataCaptureConfig": self._capture(batch_data_capture_config),
         }
         sent = {key: value for key, value in request.items() if value not in (None, {}, [])}
         self.sagemaker_session.sagemaker_client.create_transform_job(**sent)
@@ -280,8 +282,16 @@ class Transformer:
                 InstanceCount=self.instance_count,
                 VolumeKmsKeyId=self.volume_kms_key,
             ),
-            "Tags": tag_list(self.tags),
+            "Tags": self.sagemaker_session.defaults.with_tags(tag_list(self.tags), "TransformJob"),
         }
+
+    def _capture(self, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """With the defaults' key where something is captured and none is given."""
+        if not given:
+            return None
+        defaults = self.sagemaker_session.defaults
+        key = defaults.or_given(given.get("KmsKeyId"), *TRANSFORM_CAPTURE_KEY)
+        return _present(**{**given, "KmsKeyId": key})
 
     def _default_output(self, job_name: str) -> str:
         session = self.sagemaker_session

@@ -146,7 +146,8 @@ def _ranges(
 def _tags(tuner: "HyperparameterTuner") -> list[dict[str, str]]:
     tags = tag_list(tuner.tags)
     own = tag_list(tuner.tuned[0].estimator.tags)
-    return [*tags, *(tag for tag in own if tag not in tags)]
+    both = [*tags, *(tag for tag in own if tag not in tags)]
+    return tuner.sagemaker_session.defaults.with_tags(both, "TrainingJob")
 
 
 def _inputs_of(one: TunedEstimator, inputs: Any) -> Any:

@@ -12,6 +12,9 @@ from intermodal.defaults import Defaults, load_defaults
 from intermodal.errors import DefaultsError, MissingDependencyError
 from intermodal.estimator import Estimator
 from intermodal.model import Model
+from intermodal.network import NetworkConfig
+from intermodal.processing import ProcessingInput, Processor
+from intermodal.transformer import Transformer
 from tests.helpers.fake_aws import FakeAws
 
 ROLE = ("TrainingJob", "RoleArn")
@@ -158,3 +161,103 @@ def test_the_defaults_of_a_session_do_without_files(aws: FakeAws) -> None:
     Model("image", "s3://mybucket/m.tar.gz", sagemaker_session=session).create()
 
     assert aws.params("CreateModel")["ExecutionRoleArn"].endswith("/M")
+
+
+@pytest.mark.parametrize(
+    ("default", "given", "sent"),
+    [
+        (
+            {"Athena": {"KmsKeyId": "k"}},
+            {"Athena": {"Catalog": "c"}},
+            {"Catalog": "c", "KmsKeyId": "k"},
+        ),
+        ({"Athena": {"KmsKeyId": "k"}}, {"Athena": {"KmsKeyId": "own"}}, {"KmsKeyId": "own"}),
+        ({"Athena": {"KmsKeyId": "k"}}, {"Redshift": {"ClusterId": "c"}}, {"ClusterId": "c"}),
+        ({}, {"Redshift": {"ClusterId": "c"}}, {"ClusterId": "c"}),
+    ],
+)
+def test_a_data_sets_default_is_taken_where_it_is_of_the_same_kind(
+    default: dict[str, Any], given: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    def entry(kinds: dict[str, Any]) -> dict[str, Any]:
+        return {f"{kind}DatasetDefinition": value for kind, value in kinds.items()}
+
+    one = ProcessingInput(dataset_definition=entry(given))
+
+    assert one.over({"DatasetDefinition": entry(default)}).dataset_definition == entry(
+        dict.fromkeys(given, sent)
+    )
+
+
+def test_the_defaults_of_data_sets_are_for_the_inputs_in_the_same_places(aws: FakeAws) -> None:
+    keys = [
+        {"DatasetDefinition": {"AthenaDatasetDefinition": {"KmsKeyId": key}}} for key in "ABCDE"
+    ]
+    values = {"SageMaker": {"ProcessingJob": {"ProcessingInputs": keys}}}
+    athena = {
+        "Catalog": "catalog",
+        "Database": "database",
+        "QueryString": "select 1",
+        "OutputS3Uri": "s3://mybucket/rows",
+        "OutputFormat": "PARQUET",
+    }
+    processor = Processor(
+        "arn:aws:iam::123456789012:role/P",
+        "image:1",
+        1,
+        "ml.m5.large",
+        sagemaker_session=Session(aws.boto_session(), sagemaker_config=values),
+    )
+
+    processor.run(
+        [
+            ProcessingInput(dataset_definition={"AthenaDatasetDefinition": athena}),
+            ProcessingInput("s3://mybucket/d", "/opt/ml/processing/input/d"),
+            ProcessingInput(dataset_definition={"AthenaDatasetDefinition": athena}),
+        ],
+        wait=False,
+    )
+
+    first, s3, last = aws.params("CreateProcessingJob")["ProcessingInputs"]
+    assert first["DatasetDefinition"]["AthenaDatasetDefinition"] == {**athena, "KmsKeyId": "A"}
+    assert "DatasetDefinition" not in s3
+    assert last["DatasetDefinition"]["AthenaDatasetDefinition"]["KmsKeyId"] == "C"
+
+
+def test_a_network_that_was_given_stays_as_it_is(aws: FakeAws) -> None:
+    network = {"EnableNetworkIsolation": True, "VpcConfig": {"Subnets": ["subnet-1"]}}
+    values = {"SageMaker": {"ProcessingJob": {"NetworkConfig": network}}}
+    given = NetworkConfig(enable_network_isolation=False)
+
+    processor = Processor(
+        network_config=given,
+        sagemaker_session=Session(aws.boto_session(), sagemaker_config=values),
+    )
+
+    assert given == NetworkConfig(enable_network_isolation=False)
+    assert processor.network_config == NetworkConfig(
+        enable_network_isolation=False, subnets=["subnet-1"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (None, None),
+        ({"DestinationS3Uri": "s3://mybucket/c"}, "default"),
+        ({"DestinationS3Uri": "s3://mybucket/c", "KmsKeyId": "own"}, "own"),
+    ],
+)
+def test_what_a_transform_job_captures_has_the_defaults_key(
+    aws: FakeAws, given: dict[str, str] | None, sent: str | None
+) -> None:
+    values = {"SageMaker": {"TransformJob": {"DataCaptureConfig": {"KmsKeyId": "default"}}}}
+    session = Session(aws.boto_session(), sagemaker_config=values)
+    transformer = Transformer(
+        "m", 1, "ml.m5.large", base_transform_job_name="t", sagemaker_session=session
+    )
+
+    transformer.transform("s3://mybucket/d", batch_data_capture_config=given, wait=False)
+
+    capture = aws.params("CreateTransformJob").get("DataCaptureConfig", {})
+    assert capture.get("KmsKeyId") == sent

@@ -16,6 +16,7 @@ from intermodal.mxnet import MXNet, MXNetModel
 from intermodal.pytorch import PyTorch
 from intermodal.serverless import ServerlessInferenceConfig
 from tests.helpers import (
+    parity_defaults,
     parity_frameworks,
     parity_processing,
     parity_transform,
@@ -178,6 +179,7 @@ PROGRAMS: list[Callable[[Session, Path], None]] = [
     model_serverless,
     default_bucket,
     upload_data,
+    *parity_defaults.PROGRAMS,
     *parity_frameworks.PROGRAMS,
     *parity_processing.PROGRAMS,
     *parity_transform.PROGRAMS,
