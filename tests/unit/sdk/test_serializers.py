@@ -117,7 +117,8 @@ def test_a_sparse_matrix_and_a_tensor_come_back_as_they_were() -> None:
 
 
 def test_a_data_frame_writes_its_own_rows_and_is_read_back() -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame({"a": [1, 2], "b": ["x", None]})
 
     assert serializers.CSVSerializer().serialize(frame) == "1,x\n2,\n"
