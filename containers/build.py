@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
             platform=options.platform or None,
             only_resolve=options.only_resolve,
         )
-        code = Path(options.code) if options.code else None
+        code = _folder_of(options.code) if options.code else None
         name = _code_name(code, options.tag) if code is not None else None
         docker = find_docker()
         build(docker, plan)
@@ -124,8 +124,6 @@ def build_code(docker: Docker, plan: ImagePlan, folder: Path, name: str) -> None
     Raises:
         IntermodalError: it could not be built, or lacks the program that is started.
     """
-    if not folder.is_dir():
-        raise IntermodalError(f"`{folder}` is no folder", hint="CODE=... names a folder of code")
     own = folder / "Dockerfile"
     dockerfile = own if own.is_file() else ROOT / "containers/code.Dockerfile"
     began = time.monotonic()
@@ -220,6 +218,13 @@ def _tell(docker: Docker, name: str, before: str | None, began: float) -> None:
 
 def _image_id(docker: Docker, name: str) -> str | None:
     return docker.ask("image", "inspect", "--format", "{{.Id}}", name)
+
+
+def _folder_of(code: str) -> Path:
+    folder = Path(code)
+    if not folder.is_dir():
+        raise IntermodalError(f"`{folder}` is no folder", hint="CODE=... names a folder of code")
+    return folder
 
 
 def _code_name(folder: Path, tag: str | None) -> str:

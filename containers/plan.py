@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -130,14 +130,15 @@ def plan_image(
             hint=f"PYTHON_VERSION={' or PYTHON_VERSION='.join(release.pythons)}",
         )
     known: Device = "gpu" if device == "gpu" else "cpu"
-    usual = release.image(purpose, known)
+    build = replace(build, python=python or build.python)
+    usual = replace(release, builds={known: build}).image(purpose, known)
     return ImagePlan(
         release=release,
         purpose=purpose,
         device=known,
         name=_named(tag, usual) if tag else usual,
         base=base or build.base,
-        python=python or build.python,
+        python=build.python,
         has_mpi=has_mpi,
         platform=platform,
         only_resolve=only_resolve,

@@ -98,3 +98,5 @@ def test_a_wrong_choice_is_told_before_docker_is_asked(
     monkeypatch.setenv("PATH", "/nowhere")
     assert main(["training", "--framework", "jax"]) == 1
     assert "no release of jax" in capsys.readouterr().err
+    assert main(["training", "--code", "/nonexistent"]) == 1
+    assert "`/nonexistent` is no folder" in capsys.readouterr().err

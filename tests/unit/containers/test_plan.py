@@ -90,6 +90,7 @@ def test_another_base_may_have_another_python() -> None:
     plan = plan_image("training", "pytorch", "gpu", base="mine", python="3.11")
     assert plan.build_arguments("scratch")["BASE_IMAGE"] == "mine"
     assert plan.build_arguments("scratch")["PYTHON"] == "3.11"
+    assert plan.name.endswith("-gpu-py311"), "a name tells the Python that is in the image"
 
 
 def test_resolving_names_no_image() -> None:
