@@ -12,7 +12,7 @@ from benchmarks.local_engine import running_engine
 
 _BYTES = 4 << 20
 _SCRIPT = f"""
-import statistics, time
+import os, statistics, time
 import torch
 import torch.distributed as dist
 
@@ -27,8 +27,10 @@ for _ in range(50):
     dist.all_reduce(tensor)
     times.append(time.perf_counter() - began)
 if dist.get_rank() == 0:
-    print(f"ALLREDUCE {{statistics.median(times)!r}}")
+    print(f"ALLREDUCE {{statistics.median(times)!r}}", flush=True)
 dist.destroy_process_group()
+# Threads of PyTorch's may abort the process while Python shuts down.
+os._exit(0)
 """
 
 

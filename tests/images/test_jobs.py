@@ -52,6 +52,9 @@ sum_ = torch.tensor([dist.get_rank() + 1.0])
 dist.all_reduce(sum_)
 sys.stdout.write(f"{os.environ['SM_CURRENT_HOST']} of {dist.get_world_size()} sum {sum_.item()}\\n")
 dist.destroy_process_group()
+# Threads of PyTorch's may abort the process while Python shuts down.
+sys.stdout.flush()
+os._exit(0)
 """
 
 RANK = """
