@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from intermodal.cards import card, line, status_of
 from intermodal.console import ENDPOINTS, console_url
@@ -26,10 +26,13 @@ class Predictor:
     Args:
         endpoint_name: the endpoint, which need not have been made here.
         sagemaker_session: boto3's own resolution where `None`.
-        serializer: data to body.
-        deserializer: body to data.
+        serializer: data to body; what the class names by default where `None`.
+        deserializer: body to data; likewise.
         component_name: an inference component of the endpoint.
     """
+
+    default_serializer: ClassVar[type[BaseSerializer]] = IdentitySerializer
+    default_deserializer: ClassVar[type[BaseDeserializer]] = BytesDeserializer
 
     def __init__(
         self,
@@ -55,8 +58,8 @@ class Predictor:
             raise TypeError("`endpoint_name` is missing: which endpoint?")
         self.endpoint_name: str = endpoint_name
         self.sagemaker_session: Session = session_for(None, sagemaker_session)
-        self.serializer: BaseSerializer = serializer or IdentitySerializer()
-        self.deserializer: BaseDeserializer = deserializer or BytesDeserializer()
+        self.serializer: BaseSerializer = serializer or self.default_serializer()
+        self.deserializer: BaseDeserializer = deserializer or self.default_deserializer()
         self.component_name = component_name
 
     @property

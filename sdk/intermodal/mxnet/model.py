@@ -2,30 +2,17 @@
 
 from typing import Any, ClassVar
 
-from intermodal.deserializers import JSONDeserializer
+from intermodal.deserializers import BaseDeserializer, JSONDeserializer
 from intermodal.framework import VersionedModel
 from intermodal.predictor import Predictor
-from intermodal.serializers import JSONSerializer
+from intermodal.serializers import BaseSerializer, JSONSerializer
 
 
 class MXNetPredictor(Predictor):
     """Sends and takes JSON unless told otherwise; see `Predictor`."""
 
-    def __init__(
-        self,
-        endpoint_name: str | None = None,
-        sagemaker_session: Any = None,
-        serializer: Any = None,
-        deserializer: Any = None,
-        **more: Any,
-    ) -> None:
-        super().__init__(
-            endpoint_name,
-            sagemaker_session,
-            serializer or JSONSerializer(),
-            deserializer or JSONDeserializer(),
-            **more,
-        )
+    default_serializer: ClassVar[type[BaseSerializer]] = JSONSerializer
+    default_deserializer: ClassVar[type[BaseDeserializer]] = JSONDeserializer
 
 
 class MXNetModel(VersionedModel):

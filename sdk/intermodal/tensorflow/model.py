@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from intermodal.deserializers import JSONDeserializer
+from intermodal.deserializers import BaseDeserializer, JSONDeserializer
 from intermodal.framework import VersionedModel
 from intermodal.predictor import Predictor
-from intermodal.serializers import JSONSerializer
+from intermodal.serializers import BaseSerializer, JSONSerializer
 
 _LOG_LEVEL = "SAGEMAKER_TFS_NGINX_LOGLEVEL"
 _LOG_LEVELS = {10: "debug", 20: "info", 30: "warn", 40: "error", 50: "crit"}
@@ -25,6 +25,9 @@ class TensorFlowPredictor(Predictor):
         more: of `Predictor`.
     """
 
+    default_serializer: ClassVar[type[BaseSerializer]] = JSONSerializer
+    default_deserializer: ClassVar[type[BaseDeserializer]] = JSONDeserializer
+
     def __init__(
         self,
         endpoint_name: str | None = None,
@@ -35,13 +38,7 @@ class TensorFlowPredictor(Predictor):
         model_version: str | None = None,
         **more: Any,
     ) -> None:
-        super().__init__(
-            endpoint_name,
-            sagemaker_session,
-            serializer or JSONSerializer(),
-            deserializer or JSONDeserializer(),
-            **more,
-        )
+        super().__init__(endpoint_name, sagemaker_session, serializer, deserializer, **more)
         given = {"tfs-model-name": model_name, "tfs-model-version": model_version}
         self._attributes = [f"{name}={value}" for name, value in given.items() if value]
 

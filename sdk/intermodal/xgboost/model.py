@@ -2,30 +2,17 @@
 
 from typing import Any, ClassVar
 
-from intermodal.deserializers import CSVDeserializer
+from intermodal.deserializers import BaseDeserializer, CSVDeserializer
 from intermodal.own_account import OwnAccountModel
 from intermodal.predictor import Predictor
-from intermodal.serializers import LibSVMSerializer
+from intermodal.serializers import BaseSerializer, LibSVMSerializer
 
 
 class XGBoostPredictor(Predictor):
     """Sends LibSVM and takes CSV unless told otherwise; see `Predictor`."""
 
-    def __init__(
-        self,
-        endpoint_name: str | None = None,
-        sagemaker_session: Any = None,
-        serializer: Any = None,
-        deserializer: Any = None,
-        **more: Any,
-    ) -> None:
-        super().__init__(
-            endpoint_name,
-            sagemaker_session,
-            serializer or LibSVMSerializer(),
-            deserializer or CSVDeserializer(),
-            **more,
-        )
+    default_serializer: ClassVar[type[BaseSerializer]] = LibSVMSerializer
+    default_deserializer: ClassVar[type[BaseDeserializer]] = CSVDeserializer
 
 
 class XGBoostModel(OwnAccountModel):
