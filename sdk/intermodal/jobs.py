@@ -8,7 +8,7 @@ from intermodal.clients import Clients
 from intermodal.errors import JobFailedError
 from intermodal.interruption import uninterrupted
 from intermodal.live import LiveView
-from intermodal.polling import Pace, Patience
+from intermodal.polling import Pace, Patience, watch
 from intermodal.waiters import Log, shown
 from intermodal_contract.statuses import ProcessingJobStatus
 
@@ -109,34 +109,37 @@ class _JobWaiter:
     def wait(self) -> dict[str, Any]:
         """The last description, once the job has ended and its log is shown."""
         try:
-            status, description = self._until_the_end()
+            description = self._until_the_end()
         except KeyboardInterrupt:
             self._speaker.say(
                 f"{self._capitalised()} goes on without being watched; "
                 "its wait() watches it again, its stop() stops it"
             )
             raise
-        self._settle(status, description)
+        self._settle(description)
         return description
 
-    def _until_the_end(self) -> tuple[str, dict[str, Any]]:
-        while True:
-            description = self._patience.ask(lambda: self._pace.timed(self._job.describe))
-            status = description[f"{self._job.kind.word}Status"]
-            has_ended = status not in _GOES_ON
-            self._show(status, to_the_end=has_ended)
-            if has_ended:
-                break
-            self._pace.rest()
+    def _until_the_end(self) -> dict[str, Any]:
+        description = watch(
+            self._job.describe,
+            self._pace,
+            self._patience,
+            lambda one: self._status_of(one) not in _GOES_ON,
+            self._show,
+        )
         if self._pace.is_far and self._view is not None and self._log is not None:
             # A log service that many share shows the last lines a moment after the end.
             self._pace.rest()
-            self._show(status, to_the_end=True)
-        return status, description
+            self._show(description, True)
+        return description
 
-    def _show(self, status: str, *, to_the_end: bool) -> None:
+    def _status_of(self, description: Mapping[str, Any]) -> str:
+        return str(description[f"{self._job.kind.word}Status"])
+
+    def _show(self, description: Mapping[str, Any], to_the_end: bool) -> None:
         if self._view is None:
             return
+        status = self._status_of(description)
         if self._log is not None:
             self._log.read(to_the_end=to_the_end)
             with uninterrupted():
@@ -147,7 +150,8 @@ class _JobWaiter:
             self._shown_status = status
             self._view.say(f"{self._capitalised()}: {status} after {self._pace.elapsed_s:.1f} s")
 
-    def _settle(self, status: str, description: Mapping[str, Any]) -> None:
+    def _settle(self, description: Mapping[str, Any]) -> None:
+        status = self._status_of(description)
         if status == ProcessingJobStatus.FAILED:
             raise self._failed(description)
         if status == ProcessingJobStatus.STOPPED:

@@ -151,6 +151,37 @@ class Patience:
                 return answer
 
 
+def watch(
+    describe: Callable[[], _Answer],
+    pace: Pace,
+    patience: Patience,
+    has_ended: Callable[[_Answer], bool],
+    show: Callable[[_Answer, bool], None],
+) -> _Answer:
+    """Ask how something is until it has ended.
+
+    Args:
+        describe: asks.
+        pace: how often.
+        patience: bears with a way that is broken.
+        has_ended: says whether an answer is the last one.
+        show: takes each answer, and whether it is the last one.
+
+    Returns:
+        The last answer.
+
+    Raises:
+        ConnectionLostError: nothing came back for long.
+    """
+    while True:
+        answer = patience.ask(lambda: pace.timed(describe))
+        is_last = has_ended(answer)
+        show(answer, is_last)
+        if is_last:
+            return answer
+        pace.rest()
+
+
 def _is_transient(error: Exception) -> bool:
     from botocore.exceptions import ClientError, HTTPClientError
     from botocore.exceptions import ConnectionError as NoConnectionError

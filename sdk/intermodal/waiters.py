@@ -12,7 +12,7 @@ from intermodal.job_picture import Moment, instance_count, job_picture
 from intermodal.job_view import JobView, PlainView
 from intermodal.live import LiveView, LogLine
 from intermodal.logs import ENDPOINT_GROUP, TRAINING_GROUP, LogTail
-from intermodal.polling import Pace, Patience
+from intermodal.polling import Pace, Patience, watch
 from intermodal_contract.statuses import EndpointStatus, TrainingJobStatus, is_terminal
 
 _Answer = TypeVar("_Answer")
@@ -80,28 +80,28 @@ class TrainingJobWaiter:
         self._speaker.say(farewell(self._job_name))
 
     def _until_the_end(self) -> dict[str, Any]:
-        while True:
-            description = self._patience.ask(lambda: self._pace.timed(self._describe))
-            has_ended = is_terminal(TrainingJobStatus(description["TrainingJobStatus"]))
-            self._show(description, to_the_end=has_ended)
-            if has_ended:
-                break
-            self._pace.rest()
+        description = watch(
+            self._describe,
+            self._pace,
+            self._patience,
+            lambda one: is_terminal(TrainingJobStatus(one["TrainingJobStatus"])),
+            self._show,
+        )
         if self._view is not None and self._pace.is_far:
             # A log service that many share shows the last lines a moment after the end.
             self._pace.rest()
-            self._show(description, to_the_end=True)
+            self._show(description, True)
         return description
 
     def show_now(self) -> None:
         """Show what there is, whether or not the job has ended."""
-        self._show(self._describe(), to_the_end=True)
+        self._show(self._describe(), True)
 
     def _describe(self) -> dict[str, Any]:
         client = self._clients.sagemaker_client
         return dict(client.describe_training_job(TrainingJobName=self._job_name))
 
-    def _show(self, description: Mapping[str, Any], *, to_the_end: bool) -> None:
+    def _show(self, description: Mapping[str, Any], to_the_end: bool) -> None:
         if self._view is None:
             return
         self._log.expect(instance_count(description))
@@ -153,6 +153,7 @@ class EndpointWaiter:
         self._view = LiveView()
         self._patience = Patience(f"endpoint `{endpoint_name}`", self._view.say)
         self._pace = Pace()
+        self._shown_status = ""
 
     def wait(self, config_name: str | None = None) -> dict[str, Any]:
         """The endpoint's last description, once it is in service.
@@ -164,22 +165,27 @@ class EndpointWaiter:
             EndpointFailedError: it is in any other state, or was rolled back.
             ConnectionLostError: the service was out of reach for long; the endpoint may still come.
         """
-        status = ""
-        while True:
-            description = self._patience.ask(lambda: self._pace.timed(self._describe))
-            if description["EndpointStatus"] != status:
-                status = description["EndpointStatus"]
-                self._view.say(
-                    f"Endpoint `{self._endpoint_name}`: {status} after {self._pace.elapsed_s:.1f} s"
-                )
-            if status not in _ENDPOINT_IN_PROGRESS:
-                break
-            self._pace.rest()
+        description = watch(
+            self._describe,
+            self._pace,
+            self._patience,
+            lambda one: one["EndpointStatus"] not in _ENDPOINT_IN_PROGRESS,
+            self._show,
+        )
+        status = description["EndpointStatus"]
         if status != EndpointStatus.IN_SERVICE:
             raise self._failed(description, f"is {status}")
         if config_name not in (None, description.get("EndpointConfigName")):
             raise self._failed(description, f"was rolled back from `{config_name}`")
         return description
+
+    def _show(self, description: Mapping[str, Any], _: bool) -> None:
+        status = description["EndpointStatus"]
+        if status != self._shown_status:
+            self._shown_status = status
+            self._view.say(
+                f"Endpoint `{self._endpoint_name}`: {status} after {self._pace.elapsed_s:.1f} s"
+            )
 
     def _describe(self) -> dict[str, Any]:
         client = self._clients.sagemaker_client
