@@ -116,13 +116,13 @@ class InstanceFolder:
 
     def read_plan(self) -> PlanRecord | None:
         """The recorded intent to start, if there is one."""
-        return cast("PlanRecord | None", _read_json(self.plan_file))
+        return cast("PlanRecord | None", read_json(self.plan_file))
 
     def wait_for_identity(self) -> ProcessIdentity | None:
         """Who supervises; waits out the milliseconds in which a supervisor has yet to say so."""
         with self.plan_file.open() as plan:
             fcntl.flock(plan, fcntl.LOCK_SH)
-        record = _read_json(self._supervisor_file)
+        record = read_json(self._supervisor_file)
         return None if record is None else ProcessIdentity(**record)
 
     def living_supervisor(self) -> int | None:
@@ -138,7 +138,7 @@ class InstanceFolder:
 
     def exit_status(self) -> InstanceStatus | None:
         """How it ended, None if there is no record of an end."""
-        record = _read_json(self._exit_file)
+        record = read_json(self._exit_file)
         if record is None:
             return None
         return InstanceStatus(InstanceState(record.pop("state", InstanceState.EXITED)), **record)
@@ -158,7 +158,7 @@ class InstanceFolder:
         temporary.rename(self._exit_file)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
     """An object from a file that is replaced whole; None if it is not there."""
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())

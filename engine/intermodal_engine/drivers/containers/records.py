@@ -13,12 +13,12 @@ import errno
 import json
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus
 from intermodal_engine.drivers.containers.machine import ContainerState
 from intermodal_engine.drivers.isolation import ML
-from intermodal_engine.drivers.records import InstanceFolder
+from intermodal_engine.drivers.records import InstanceFolder, read_json
 from intermodal_engine.drivers.supervision import processes
 from intermodal_engine.drivers.supervision.records import ExitRecord
 
@@ -79,7 +79,7 @@ class ContainerFolder:
 
     def read_start(self) -> StartRecord | None:
         """The recorded intent to start, if there is one."""
-        return cast("StartRecord | None", _read_json(self._plan_file))
+        return cast("StartRecord | None", read_json(self._plan_file))
 
     def write_start(self, record: StartRecord) -> None:
         """Records the intent to start."""
@@ -87,7 +87,7 @@ class ContainerFolder:
 
     def read_container(self) -> ContainerRecord | None:
         """The container, if one was made."""
-        return cast("ContainerRecord | None", _read_json(self._container_file))
+        return cast("ContainerRecord | None", read_json(self._container_file))
 
     def write_container(self, record: ContainerRecord) -> None:
         """Records the container."""
@@ -207,14 +207,6 @@ def is_in_container(pid: int, container_id: str) -> bool:
         return container_id in Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
         return False
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    return content
 
 
 def _write_json(path: Path, content: object) -> None:
