@@ -8,17 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.figures import RUNS, Figure
 from containers.docker_cli import find_docker
 from containers.images import listed
-from intermodal_contract.catalogue import nearest
+from intermodal_contract.catalogue import newest
 from intermodal_contract.errors import IntermodalError
+from intermodal_contract.image import Purpose
 
 _ROOT = Path(__file__).parents[1]
 _CODE_IMAGE = "intermodal-bench/code:1"
-_MOST_MB = {
+_MOST_MB: Mapping[tuple[str, Purpose], int | None] = {
     ("pytorch", "training"): 1100,
     ("pytorch", "inference"): 900,
     ("mxnet", "training"): None,
@@ -36,11 +38,11 @@ def measure() -> list[Figure]:
         missing = "not built: `make images`"
     figures = []
     for (framework, purpose), most in _MOST_MB.items():
-        name = nearest(framework, "9999").image(purpose, "cpu")  # type: ignore[arg-type] # by the table
+        name = newest(framework).image(purpose, "cpu")
         size = sizes.get(name)
         samples = [] if size is None else [size / 1e6]
         figures.append(Figure(f"image {name}", "MB", most, samples, note="" if size else missing))
-    is_built = bool(sizes.get(nearest("pytorch", "9999").image("training", "cpu")))
+    is_built = bool(sizes.get(newest("pytorch").image("training", "cpu")))
     return [*figures, *_rebuilds(is_built, missing)]
 
 

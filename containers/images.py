@@ -13,10 +13,7 @@ from containers.docker_cli import Docker, find_docker
 from containers.plan import LABEL
 from intermodal_contract.catalogue import releases
 from intermodal_contract.errors import IntermodalError
-from intermodal_contract.image import Purpose
-
-_PURPOSES: tuple[Purpose, ...] = ("training", "inference")
-_TARGETS = {"training": "build-train", "inference": "build-serve"}
+from intermodal_contract.image import PROGRAMS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +69,9 @@ def listed(docker: Docker) -> list[ListedImage]:
 def build_commands() -> dict[str, str]:
     """By name of each of the catalogue's images: the command that builds it."""
     return {
-        release.image(purpose, device): (
-            f"make {_TARGETS[purpose]} FRAMEWORK={release.framework} DEVICE={device}"
-        )
+        release.image(purpose, device): release.build_command(purpose, device)
         for release in releases()
-        for purpose in _PURPOSES
+        for purpose in PROGRAMS
         for device in release.devices
     }
 

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from intermodal_contract.catalogue import Release, nearest, releases
+from intermodal_contract.catalogue import Release, nearest, newest, releases
 from intermodal_contract.errors import IntermodalError
-from intermodal_contract.image import Device, Purpose, parse_image_uri
+from intermodal_contract.image import PROGRAMS, Device, Purpose, parse_image_uri
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "containers/Dockerfile"
 LABEL = "io.intermodal"
-PROGRAMS: Mapping[Purpose, str] = {"training": "train", "inference": "serve"}
 SCRIPTS: Mapping[Purpose, str] = {"training": "train.py", "inference": "inference.py"}
 
 
@@ -178,7 +177,7 @@ def code_argv(plan: ImagePlan, folder: Path, dockerfile: Path, id_file: Path) ->
 
 def _release(framework: str, framework_version: str | None) -> Release:
     if framework_version is None:
-        return nearest(framework, "999999")
+        return newest(framework)
     release = nearest(framework, framework_version)
     if release.version != framework_version:
         known = [one.version for one in releases() if one.framework == framework]

@@ -18,6 +18,7 @@ CudnnSource = Literal["base", "wheels", "nobody"]
 
 FOLDER = Path(__file__).parent
 
+_BUILD_TARGETS: Mapping[Purpose, str] = {"training": "build-train", "inference": "build-serve"}
 _VERSION = re.compile(r"\d+(?:\.\d+)*")
 
 
@@ -100,6 +101,10 @@ class Release:
         distribution = self.builds[device].distribution or self.distribution
         return (f"{distribution}=={self.version}", *self.requires)
 
+    def build_command(self, purpose: Purpose, device: Device) -> str:
+        """What builds our image, for example `make build-train FRAMEWORK=mxnet DEVICE=cpu`."""
+        return f"make {_BUILD_TARGETS[purpose]} FRAMEWORK={self.framework} DEVICE={device}"
+
     def image(self, purpose: Purpose, device: Device) -> str:
         """Our image's name, for example `intermodal/pytorch-training:2.2.0-cpu-py311`."""
         tag = f"{self.version}-{device}-{self.builds[device].python_tag}"
@@ -156,26 +161,25 @@ def nearest(framework: str, version: str, among: Sequence[Release] | None = None
     Raises:
         UnknownFrameworkError: there is no release of that framework.
     """
-    all_releases = releases() if among is None else among
-    fitting = [one for one in all_releases if one.framework == framework]
-    if not fitting:
-        known = ", ".join(sorted({one.framework for one in all_releases}))
-        raise UnknownFrameworkError(
-            f"intermodal has no release of {framework}", hint=f"it has {known}"
-        )
+    fitting = _of_framework(framework, among)
     asked = _numbers(version)
     same = [one for one in fitting if one.numbers[: len(asked)] == asked]
     newer = [one for one in fitting if one.numbers > asked]
     return (same[-1:] or newer[:1] or fitting[-1:])[0]
 
 
+def newest(framework: str) -> Release:
+    """The newest release of a framework.
+
+    Raises:
+        UnknownFrameworkError: there is none.
+    """
+    return _of_framework(framework)[-1]
+
+
 def served_versions(release: Release, among: Sequence[Release] | None = None) -> str:
     """Which versions in the vendor's image names a release stands in for, in words."""
-    own = [
-        one
-        for one in (releases() if among is None else among)
-        if one.framework == release.framework
-    ]
+    own = _of_framework(release.framework, among)
     at = own.index(release)
     if len(own) == 1:
         return "every version"
@@ -188,6 +192,17 @@ def served_versions(release: Release, among: Sequence[Release] | None = None) ->
 def tables(folder: Path) -> dict[str, Any]:
     """All of `catalogue.toml` in a folder."""
     return tomllib.loads((folder / "catalogue.toml").read_text(encoding="utf-8"))
+
+
+def _of_framework(framework: str, among: Sequence[Release] | None = None) -> list[Release]:
+    all_releases = releases() if among is None else among
+    found = [one for one in all_releases if one.framework == framework]
+    if not found:
+        known = ", ".join(sorted({one.framework for one in all_releases}))
+        raise UnknownFrameworkError(
+            f"intermodal has no release of {framework}", hint=f"it has {known}"
+        )
+    return found
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -10,6 +10,9 @@ from intermodal_contract.errors import IntermodalError
 Purpose = Literal["training", "inference"]
 Device = Literal["cpu", "gpu"]
 
+PROGRAMS: Mapping[Purpose, str] = {"training": "train", "inference": "serve"}
+"""Purpose of an image to the program that is started in it."""
+
 _DEFAULT_ACCOUNT = "763104351884"
 _ACCOUNT_OF_REGION: Mapping[str, str] = {
     "af-south-1": "626614931356",

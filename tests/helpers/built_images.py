@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 
 from containers.docker_cli import Docker, find_docker
 from containers.plan import ROOT
-from intermodal_contract.catalogue import Release, releases
-from intermodal_contract.image import Purpose
+from intermodal_contract.catalogue import Release, newest, releases
+from intermodal_contract.image import PROGRAMS, Purpose
 
 STAND_IN = "intermodal-stand-in/base:bookworm"
 """The base that `.ci/run` makes where nothing can be pulled."""
 _BUILT = re.compile(r"(\S+)  ([\d,]+) MB  built in ([\d.]+) s")
-_COMMANDS: Mapping[Purpose, str] = {"training": "build-train", "inference": "build-serve"}
-PURPOSES: tuple[Purpose, ...] = ("training", "inference")
+PURPOSES = tuple(PROGRAMS)
 RELEASES: tuple[Release, ...] = releases()
 
 
@@ -52,11 +50,11 @@ def docker() -> Docker:
     return find_docker()
 
 
-def make(target: str, **variables: str) -> "subprocess.CompletedProcess[str]":
-    """Runs `make TARGET NAME=VALUE ...`, with the base of this run unless another is named."""
+def make(*target: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Runs `make TARGET... NAME=VALUE...`, with the base of this run unless another is named."""
     chosen = {"BASE_IMAGE": base_image(), **variables}
     return subprocess.run(
-        ["make", "--no-print-directory", target, *(f"{k}={v}" for k, v in chosen.items())],
+        ["make", "--no-print-directory", *target, *(f"{k}={v}" for k, v in chosen.items())],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -76,7 +74,7 @@ def built_of(done: "subprocess.CompletedProcess[str]") -> list[Built]:
 @cache
 def image(framework: str, purpose: Purpose) -> Built:
     """One of our images for CPU, built when it is first asked for, and told of."""
-    built = built_of(make(_COMMANDS[purpose], FRAMEWORK=framework))[0]
+    built = built_of(make(*newest(framework).build_command(purpose, "cpu").split()[1:]))[0]
     sys.__stderr__.write(f"\n{built.name}: {built.size_mb} MB, {built.took_s} s\n")  # type: ignore[union-attr] # pytest has one
     return built
 

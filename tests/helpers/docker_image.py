@@ -2,7 +2,6 @@
 
 import gc
 import io
-import os
 import tarfile
 import warnings
 
@@ -10,9 +9,10 @@ import docker
 import pytest
 import requests
 
+from intermodal_contract.catalogue import newest
+from tests.helpers.built_images import base_image
+
 TAG = "intermodal-test/python:3"
-STAND_IN = "intermodal-stand-in/base:bookworm"
-PYTHON = "python:3.11-slim-bookworm"
 _DOCKERFILE = """
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
@@ -40,7 +40,7 @@ def docker_client() -> docker.APIClient:
 
 def build(client: docker.APIClient) -> str:
     """Builds the image, or finds it in docker's cache; returns its name."""
-    base = os.environ.get("BASE_IMAGE") or (STAND_IN if client.images(STAND_IN) else PYTHON)
+    base = base_image() or newest("pytorch").builds["cpu"].base
     said = [
         str(event.get("stream") or event.get("error", ""))
         for event in client.build(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intermodal_contract.catalogue import nearest
+from intermodal_contract.catalogue import newest
 from intermodal_contract.image import Purpose
 from tests.helpers.built_images import PURPOSES, built_of, docker, make
 
@@ -49,9 +49,9 @@ def on_gpu(image: str, *command: str) -> str:
 def test_an_image_for_gpus_computes_on_one_with_its_one_cudnn(
     framework: str, purpose: Purpose
 ) -> None:
-    target = {"training": "build-train", "inference": "build-serve"}[purpose]
-    built = built_of(make(target, FRAMEWORK=framework, DEVICE="gpu", BASE_IMAGE=""))[0]
-    assert built.name == nearest(framework, "9999").image(purpose, "gpu")
+    command = newest(framework).build_command(purpose, "gpu").split()[1:]
+    built = built_of(make(*command, BASE_IMAGE=""))[0]
+    assert built.name == newest(framework).image(purpose, "gpu")
     assert on_gpu(built.name, "sh", "-c", MACHINES).strip()
     # 36 windows of 9 ones each.
     said = on_gpu(built.name, "python", "-c", COMPUTES[framework])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from intermodal_contract.catalogue import releases
-from intermodal_contract.image import Purpose
+from intermodal_contract.image import PROGRAMS
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.drivers.base import PlanRefusedError
@@ -15,7 +15,6 @@ from intermodal_engine.drivers.containers.machine import LocalImage
 from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.drivers.unavailable import DriverUnavailableError
 
-_PURPOSES: tuple[Purpose, ...] = ("training", "inference")
 _HELLO_TIMEOUT_S = 3.0
 
 
@@ -43,7 +42,7 @@ def images(options: argparse.Namespace) -> int:
         listed = [
             _listed(release.image(purpose, device), environments, find)
             for release in releases()
-            for purpose in _PURPOSES
+            for purpose in PROGRAMS
             for device in release.devices
         ]
     if options.json:

@@ -15,15 +15,18 @@ from importlib import metadata
 from pathlib import Path
 
 from intermodal_contract.catalogue import Release, UnknownFrameworkError, nearest, releases
-from intermodal_contract.image import FrameworkImage, InvalidImageUriError, framework_image
+from intermodal_contract.image import (
+    PROGRAMS,
+    FrameworkImage,
+    InvalidImageUriError,
+    framework_image,
+)
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 from intermodal_engine.drivers.environment_build import Builds, BuiltEnvironment, Recipe, Say
 from intermodal_engine.drivers.environment_sources import own_packages
 from intermodal_engine.drivers.notes import tell
 
 _PLAIN_PYTHON = re.compile(r"(?:.+/)?intermodal[/-]python(?:-[-.\w]+)?(?::[-.\w]+)?")
-_PROGRAMS: Mapping[str, str] = {"training": "train", "inference": "serve"}
-"""Purpose to the program that such an image starts."""
 _REQUIREMENT = re.compile(r"([-.\w]+)(==|>=)([\d.]+)")
 
 _PASSED_EXACTLY = frozenset(
@@ -137,7 +140,7 @@ class Environments:
             ) from error
         installed = _installed(release.distribution)
         is_asked_for = installed is not None and _matches(installed, framework.version)
-        has_program = (_scripts() / _PROGRAMS[framework.purpose]).exists()
+        has_program = (_scripts() / PROGRAMS[framework.purpose]).exists()
         if has_program and (is_asked_for or all(map(_is_satisfied, release.requirements))):
             what = f"{release.distribution} {installed}"
             if is_asked_for:

@@ -8,9 +8,9 @@ import pytest
 from containers.plan import ROOT, build_argv, code_argv, plan_image
 from intermodal_contract.catalogue import releases
 from intermodal_contract.errors import IntermodalError
-from intermodal_contract.image import InvalidImageUriError, Purpose
+from intermodal_contract.image import PROGRAMS, InvalidImageUriError, Purpose
 
-PURPOSES: tuple[Purpose, ...] = ("training", "inference")
+PURPOSES = tuple(PROGRAMS)
 SINGLE = {"--build-arg", "--label", "--tag"}
 
 

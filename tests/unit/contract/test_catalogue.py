@@ -20,7 +20,7 @@ from intermodal_contract.catalogue import (
     releases,
     served_versions,
 )
-from intermodal_contract.image import Device, Purpose, framework_image
+from intermodal_contract.image import PROGRAMS, Device, Purpose, framework_image
 
 ROOT = Path(__file__).parents[3]
 PROGRAM_TREES = (
@@ -35,7 +35,7 @@ PROGRAM_TREES = (
 )
 SHOWING_TREES = ("README.md", "docs", "examples", "benchmarks", "tests/helpers")
 PIN = re.compile(r"^([a-z0-9][a-z0-9-]*)==([^\s;]+)")
-PURPOSES: tuple[Purpose, ...] = ("training", "inference")
+PURPOSES = tuple(PROGRAMS)
 every_release = pytest.mark.parametrize("release", releases(), ids=lambda one: one.lock_file.stem)
 
 

@@ -14,8 +14,6 @@ from intermodal_engine.drivers.base import PlanRefusedError
 from intermodal_engine.drivers.containers.machine import FindImage, LocalImage, Machine
 
 _OUR_FOLDER = "intermodal/"
-_BUILD = {"training": "build-train", "inference": "build-serve"}
-"""Purpose to the target of `make` that builds such images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +122,10 @@ def _stand_in(
     name = release.image(framework.purpose, device)
     image = find(name)
     if image is None:
-        target = _BUILD[framework.purpose]
         raise PlanRefusedError(
             f"{framework.framework} {framework.version} would run on the image `{name}`, which has "
             "not been built here\n"
-            f"hint: `make {target} FRAMEWORK={release.framework} DEVICE={device}` builds it"
+            f"hint: `{release.build_command(framework.purpose, device)}` builds it"
         )
     asked = f"{framework.framework} {framework.version}"
     runs_on = f"{release.distribution} {release.version} in `{name}`"
