@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from intermodal_contract.image import PROGRAMS
 from intermodal_engine.drivers.base import InstanceSpec, PlanRefusedError
 from intermodal_engine.drivers.isolation import ML, Isolation
 
-OUR_COMMANDS = frozenset({("train",), ("serve",)})
+OUR_COMMANDS = frozenset((program,) for program in PROGRAMS.values())
 """Our programs, which honour SAGEMAKER_BASE_DIR and SAGEMAKER_BIND_TO_HOST and …_TO_PORT."""
 _ADVICE = "hint: run it as a container with `--driver docker`"
 

@@ -1,6 +1,5 @@
 """How much of this machine an instance may use, by its instance type."""
 
-import os
 from dataclasses import dataclass
 
 from intermodal_contract.instance import InstanceType, UnknownInstanceTypeError, instance_type
@@ -36,14 +35,8 @@ def limits_of(name: str, machine: InstanceType | None = None) -> Limits:
         return Limits()
     if kind.is_local:
         return Limits()
-    here = machine or _this_machine()
+    here = machine or instance_type("local")
     return Limits(
         memory_bytes=int(kind.memory_gib * _GIB) if kind.memory_gib < here.memory_gib else None,
         cpus=float(kind.vcpus) if kind.vcpus < here.vcpus else None,
     )
-
-
-def _this_machine() -> InstanceType:
-    """As far as this process may use it."""
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / _GIB
-    return InstanceType("local", vcpus=os.cpu_count() or 1, memory_gib=memory_gib)
