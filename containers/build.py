@@ -20,7 +20,6 @@ from pathlib import Path
 from containers.docker_cli import Docker, find_docker
 from containers.packages import index_settings, wheels_image
 from containers.plan import (
-    PROGRAMS,
     ROOT,
     ImagePlan,
     build_argv,
@@ -28,7 +27,7 @@ from containers.plan import (
     plan_image,
 )
 from intermodal_contract.errors import IntermodalError
-from intermodal_contract.image import Purpose, parse_image_uri
+from intermodal_contract.image import PROGRAMS, Purpose, parse_image_uri
 
 _LAST_LINES = 100
 _SHOWN_LINES = 15
@@ -56,6 +55,12 @@ _EXPLANATIONS = (
         "what the lock file names cannot be had together",
         "make the lock anew with `python containers/lock.py NAME`, or say where its packages are: "
         "PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS",
+    ),
+    (
+        "Failed to fetch|error sending request|not found in the package registry",
+        "a package cannot be had",
+        "packages come from where this machine's pip is told to look: PIP_INDEX_URL, "
+        "PIP_EXTRA_INDEX_URL, PIP_FIND_LINKS, pip.conf",
     ),
     (
         "pull access denied|failed to resolve|manifest unknown|not found: manifest|i/o timeout"

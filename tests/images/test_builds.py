@@ -1,6 +1,7 @@
 """How images are built: the speed of a change, and what is said when a build goes wrong."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,28 @@ def test_a_lock_that_does_not_resolve_is_told_in_uvs_words() -> None:
     with pytest.raises(IntermodalError, match=r"cannot be had together(.|\n)*containers/lock.py"):
         build(docker(), replace(plan, release=release, name="intermodal-test/never:1"))
     assert docker().ask("image", "inspect", "intermodal-test/never:1") is None
+
+
+def test_a_build_asks_where_this_machines_pip_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_image("training", "mxnet", "cpu", base=base_image(), only_resolve=True)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/hunter2/simple")
+    with pytest.raises(IntermodalError, match=r"127\.0\.0\.1:9(.|\n)*PIP_INDEX_URL"):
+        build(docker(), plan)
+
+
+def test_nothing_of_these_settings_is_in_an_image(
+    names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names.append("intermodal-test/settings:1")
+    plan = plan_image("inference", "mxnet", "cpu", base=base_image(), tag=names[0])
+    monkeypatch.setenv("PIP_TRUSTED_HOST", "hunter2.example")
+    # With one more requirement, the steps that read the settings are not found in the cache.
+    release = replace(plan.release, requires=(*plan.release.requires, "pip>=1"))
+    build(docker(), replace(plan, release=release))
+    with subprocess.Popen([docker().program, "save", names[0]], stdout=subprocess.PIPE) as saving:
+        found = subprocess.run(["grep", "-a", "-c", "hunter2"], stdin=saving.stdout, check=False)
+    assert saving.returncode == 0
+    assert found.returncode == 1, "grep found it"
 
 
 def test_a_dockerfile_without_train_leaves_no_image(code: Path) -> None:

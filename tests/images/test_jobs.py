@@ -20,7 +20,7 @@ from intermodal.model import Model
 from intermodal.mxnet import MXNet
 from intermodal.predictor import Predictor
 from intermodal.pytorch import PyTorch
-from intermodal_contract.catalogue import nearest
+from intermodal_contract.catalogue import newest
 from tests.helpers.built_images import docker, image, make
 from tests.helpers.docker_engine import DockerEngine
 from tests.helpers.docker_registry import docker_registry
@@ -34,13 +34,14 @@ from tests.helpers.script_mode import (
     job_request,
     log_lines,
     run_job,
+    tar_gz,
     wait_for_line,
 )
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PYTORCH = nearest("pytorch", "9999").version
-MXNET = nearest("mxnet", "9999").version
+PYTORCH = newest("pytorch").version
+MXNET = newest("mxnet").version
 TWO = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
 
 ALL_REDUCE = """
@@ -278,6 +279,44 @@ def test_an_image_of_ones_own_trains_what_it_brings(
         estimator.fit(logs=False)
         lines = log_lines(clients["logs"], estimator.jobs[-1].name)
         assert any(re.match(r"slope +2 +2\.000", line) for line in lines), lines
+    finally:
+        docker().run("rmi", "--force", name)
+
+
+def test_a_folder_without_a_dockerfile_becomes_an_image_that_trains(
+    session: LocalSession, clients: dict[str, Any], tmp_path: Path
+) -> None:
+    name = "intermodal-test/plain-code:1"
+    (tmp_path / "train.py").write_text("import six\nprint('found', six.__name__)\n")
+    (tmp_path / "requirements.txt").write_text("six\n")
+    done = make("build-train", FRAMEWORK="mxnet", CODE=str(tmp_path), TAG=name)
+    assert done.returncode == 0, done.stderr
+    try:
+        estimator = Estimator(name, ROLE, 1, "ml.m5.large", sagemaker_session=session)
+        estimator.fit(logs=False)
+        assert "found six" in log_lines(clients["logs"], estimator.jobs[-1].name)
+    finally:
+        docker().run("rmi", "--force", name)
+
+
+def test_a_folder_without_a_dockerfile_becomes_an_image_that_serves(
+    session: LocalSession, beside: DockerEngine, tmp_path: Path
+) -> None:
+    name = "intermodal-test/plain-handlers:1"
+    (tmp_path / "inference.py").write_text(BROUGHT)
+    done = make("build-serve", FRAMEWORK="mxnet", CODE=str(tmp_path), TAG=name)
+    assert done.returncode == 0, done.stderr
+    archive = tmp_path / "model.tar.gz"
+    archive.write_bytes(tar_gz({"weights": "1"}))
+    try:
+        model = Model(name, str(archive), ROLE, sagemaker_session=session)
+        predictor = model.deploy(initial_instance_count=1, instance_type="ml.m5.large")
+        try:
+            assert predictor.predict(b"[1]") == b"brought [1]"
+        finally:
+            predictor.delete_model()
+            predictor.delete_endpoint()
+            wait_for(lambda: beside.left() == [])
     finally:
         docker().run("rmi", "--force", name)
 
