@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from intermodal_engine.router.router import Backend, Health, Router
+from intermodal_engine.router.router import Backend, Health, Route, Router
 from intermodal_engine.services import sagemaker_runtime
 from intermodal_engine.services.sagemaker_runtime import BODY_LIMIT_BYTES, OPERATIONS
 from intermodal_engine.settings import Settings
@@ -37,7 +37,7 @@ class Stage:
                 f"i-{number}", "web", "main", 1, "ab"[number], "127.0.0.1", instance.port
             )
             router.add(backend)
-        router.direct("web", 1, {"main": 1.0})
+        router.direct("web", [Route(1, "main", 1.0)])
         deadline = time.monotonic() + PATIENCE_S
         while {router.health("i-0"), router.health("i-1")} != {Health.HEALTHY}:
             assert time.monotonic() < deadline

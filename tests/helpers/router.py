@@ -16,6 +16,7 @@ from intermodal_engine.router.router import (
     Invocation,
     InvocationResult,
     Rhythm,
+    Route,
     Router,
 )
 from tests.helpers.http_instance import PATIENCE_S, HttpInstance
@@ -62,7 +63,7 @@ class Stage:
         self.instances.append(instance)
         self.add(backend_id, instance.port, **placement)
         self.wait_for(backend_id, Health.HEALTHY)
-        self.router.direct(placement.get("endpoint", "digits"), 1, {"main": 1.0})
+        self.router.direct(placement.get("endpoint", "digits"), [Route(1, "main", 1.0)])
         return instance
 
     def wait_for(self, backend_id: str, health: Health) -> None:

@@ -19,7 +19,7 @@ from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.lifecycle.model_files import ModelStore
-from intermodal_engine.router.router import Backend, Health, Router
+from intermodal_engine.router.router import Backend, Health, Route, Router
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
@@ -144,8 +144,13 @@ class Fleet:
     def direct(self, record: Record, generation: int) -> None:
         """Sends the endpoint's traffic to one deployment, by its variants' weights."""
         variants = record.state["deployments"][str(generation)]["variants"]
-        weights = {name: float(variant["weight"]) for name, variant in variants.items()}
-        self._router.direct(record.name, generation, weights)
+        self._router.direct(
+            record.name,
+            [
+                Route(generation, name, float(variant["weight"]))
+                for name, variant in variants.items()
+            ],
+        )
 
     def forget(self, record: Record) -> None:
         """Drops an endpoint whose members have all ended, and its folder."""

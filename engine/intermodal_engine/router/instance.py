@@ -24,7 +24,7 @@ class Backend:
         backend_id: unique over all endpoints.
         endpoint: the endpoint's name.
         variant: the production variant's name.
-        generation: number of the deployment; traffic goes to one of them at a time.
+        generation: number of the deployment.
         zone: failure domain, for example `us-east-1a`.
         host: IP address.
         port: TCP port.
@@ -81,35 +81,50 @@ class Watched:
         return self.health is Health.HEALTHY and not self.is_draining
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where part of an endpoint's traffic goes: to one variant of one deployment.
+
+    Attributes:
+        generation: number of the deployment.
+        variant: the production variant's name.
+        weight: its share of the traffic, over the sum of all of the endpoint's weights.
+    """
+
+    generation: int
+    variant: str
+    weight: float
+
+
 @dataclass(slots=True)
 class Direction:
     """Where an endpoint's traffic goes.
 
     Attributes:
-        generation: the deployment that gets it.
-        weights: by variant.
-        credits: what each variant has saved up, see `choose_variant`.
+        routes: where it goes; a variant may be there once a deployment.
+        credits: what each route has saved up, see `choose_route`.
     """
 
-    generation: int
-    weights: dict[str, float]
-    credits: dict[str, float] = field(default_factory=dict)
+    routes: tuple[Route, ...]
+    credits: dict[Route, float] = field(default_factory=dict)
 
 
-def choose_variant(direction: Direction, available: Collection[str]) -> str:
-    """Picks a variant by weight, evenly interleaved (smooth weighted round robin).
+def choose_route(direction: Direction, available: Collection[Route]) -> Route:
+    """Picks a route by weight, evenly interleaved (smooth weighted round robin).
 
     Args:
         direction: its credits change.
-        available: variants with an instance that may get the request; at least one.
+        available: routes with an instance that may get the request; at least one.
     """
-    weights = {name: max(direction.weights.get(name, 0.0), 0.0) for name in available}
+    weights = {route: max(route.weight, 0.0) for route in available}
     total = sum(weights.values())
     if total == 0:
         weights, total = dict.fromkeys(available, 1.0), float(len(available))
-    for name, weight in weights.items():
-        direction.credits[name] = direction.credits.get(name, 0.0) + weight
-    chosen = max(weights, key=lambda name: (direction.credits[name], name))
+    for route, weight in weights.items():
+        direction.credits[route] = direction.credits.get(route, 0.0) + weight
+    chosen = max(
+        weights, key=lambda route: (direction.credits[route], route.variant, route.generation)
+    )
     direction.credits[chosen] -= total
     return chosen
 

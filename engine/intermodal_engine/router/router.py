@@ -7,7 +7,7 @@ from other threads; one lock guards what both touch, and nobody waits while hold
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -27,9 +27,10 @@ from intermodal_engine.router.instance import (
     Backend,
     Direction,
     Health,
+    Route,
     Watched,
     choose_instance,
-    choose_variant,
+    choose_route,
 )
 from intermodal_engine.router.invocation import Invocation, InvocationResult
 
@@ -44,6 +45,7 @@ __all__ = [
     "InvocationResult",
     "NoHealthyInstanceError",
     "Rhythm",
+    "Route",
     "Router",
     "RouterError",
     "UnknownEndpointError",
@@ -116,15 +118,16 @@ class Router:
         if loop is not None:
             loop.call_soon_threadsafe(self._start_watch, watched)
 
-    def direct(self, endpoint: str, generation: int, weights: Mapping[str, float]) -> None:
-        """Sends an endpoint's traffic to one generation, by the variants' weights.
+    def direct(self, endpoint: str, routes: Iterable[Route]) -> None:
+        """Sends an endpoint's traffic along these routes, by their weights, from now on.
 
         Before the first call for an endpoint it gets none.
         """
+        wanted = tuple(routes)
         with self._lock:
             present = self._directions.get(endpoint)
-            if present is None or (present.generation, present.weights) != (generation, weights):
-                self._directions[endpoint] = Direction(generation, dict(weights))
+            if present is None or present.routes != wanted:
+                self._directions[endpoint] = Direction(wanted)
 
     def drain(self, backend_id: str) -> None:
         """Gives an instance no new requests."""
@@ -206,22 +209,22 @@ class Router:
             direction = self._directions.get(endpoint)
             if direction is None:
                 raise UnknownEndpointError(endpoint)
-            if target_variant is not None and target_variant not in direction.weights:
+            routes = {
+                (route.generation, route.variant): route
+                for route in direction.routes
+                if target_variant in (None, route.variant)
+            }
+            if not routes:
                 raise UnknownVariantError(target_variant)
-            by_variant: dict[str, list[Watched]] = {}
+            available: dict[Route, list[Watched]] = {}
             for one in self._endpoints.get(endpoint, {}).values():
-                backend = one.backend
-                if (
-                    one.is_ready
-                    and backend.generation == direction.generation
-                    and backend.backend_id not in tried
-                    and target_variant in (None, backend.variant)
-                ):
-                    by_variant.setdefault(backend.variant, []).append(one)
-            if not by_variant:
+                route = routes.get((one.backend.generation, one.backend.variant))
+                if route and one.is_ready and one.backend.backend_id not in tried:
+                    available.setdefault(route, []).append(one)
+            if not available:
                 raise NoHealthyInstanceError(endpoint)
-            variant = target_variant or choose_variant(direction, by_variant)
-            watched = choose_instance(by_variant[variant], set(tried.values()))
+            route = choose_route(direction, available)
+            watched = choose_instance(available[route], set(tried.values()))
             self._requests += 1
             watched.last_used = self._requests
             watched.in_flight += 1

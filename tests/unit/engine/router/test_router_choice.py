@@ -12,7 +12,7 @@ from intermodal_engine.router.instance import (
     Direction,
     Watched,
     choose_instance,
-    choose_variant,
+    choose_route,
 )
 from intermodal_engine.router.router import (
     Backend,
@@ -20,6 +20,7 @@ from intermodal_engine.router.router import (
     Invocation,
     InvocationResult,
     NoHealthyInstanceError,
+    Route,
     UnknownEndpointError,
     UnknownVariantError,
 )
@@ -62,7 +63,7 @@ def test_the_instance_with_the_fewest_requests_under_way_gets_the_next(stage: St
 def test_variants_share_traffic_by_weight(stage: Stage) -> None:
     stage.up("i-1", variant="a")
     stage.up("i-2", variant="b")
-    stage.router.direct("digits", 1, {"a": 3.0, "b": 1.0})
+    stage.router.direct("digits", [Route(1, "a", 3.0), Route(1, "b", 1.0)])
     variants = Counter(stage.invoke().variant for _ in range(40))
     assert variants == {"a": 30, "b": 10}
 
@@ -70,7 +71,7 @@ def test_variants_share_traffic_by_weight(stage: Stage) -> None:
 def test_a_target_variant_is_obeyed_whatever_its_weight(stage: Stage) -> None:
     stage.up("i-1", variant="a")
     stage.up("i-2", variant="b")
-    stage.router.direct("digits", 1, {"a": 1.0, "b": 0.0})
+    stage.router.direct("digits", [Route(1, "a", 1.0), Route(1, "b", 0.0)])
     assert {stage.invoke(target_variant="b").variant for _ in range(3)} == {"b"}
     assert {stage.invoke().variant for _ in range(3)} == {"a"}
     with pytest.raises(UnknownVariantError):
@@ -81,8 +82,16 @@ def test_only_the_directed_generation_gets_traffic(stage: Stage) -> None:
     stage.up("i-1")
     stage.up("i-2", generation=2)
     assert {stage.invoke().backend_id for _ in range(3)} == {"i-1"}
-    stage.router.direct("digits", 2, {"main": 1.0})
+    stage.router.direct("digits", [Route(2, "main", 1.0)])
     assert {stage.invoke().backend_id for _ in range(3)} == {"i-2"}
+
+
+def test_two_generations_share_the_traffic_while_it_shifts(stage: Stage) -> None:
+    stage.up("i-1")
+    stage.up("i-2", generation=2)
+    stage.router.direct("digits", [Route(1, "main", 0.9), Route(2, "main", 0.1)])
+    taken = Counter(stage.invoke(target_variant="main").backend_id for _ in range(20))
+    assert taken == {"i-1": 18, "i-2": 2}
 
 
 def test_a_draining_instance_finishes_and_gets_nothing_new(stage: Stage) -> None:
@@ -158,6 +167,7 @@ def test_over_a_whole_round_each_variant_gets_exactly_its_weight(
     total = sum(weights.values())
     if total == 0:
         return
-    direction = Direction(1, {name: float(weight) for name, weight in weights.items()})
-    chosen = Counter(choose_variant(direction, weights) for _ in range(total * rounds))
+    routes = tuple(Route(1, name, float(weight)) for name, weight in weights.items())
+    direction = Direction(routes)
+    chosen = Counter(choose_route(direction, routes).variant for _ in range(total * rounds))
     assert chosen == Counter({n: w * rounds for n, w in weights.items() if w})

@@ -12,6 +12,7 @@ from intermodal_engine.router.router import (
     ConnectionLostError,
     Health,
     NoHealthyInstanceError,
+    Route,
 )
 from tests.helpers.http_instance import PATIENCE_S, Reply, Seen
 from tests.helpers.router import Stage, pieces
@@ -94,7 +95,7 @@ def test_an_instance_that_refuses_half_way_is_heard(stage: Stage) -> None:
         thread.start()
         stage.add("i-1", listener.getsockname()[1])
         stage.wait_for("i-1", Health.HEALTHY)
-        stage.router.direct("digits", 1, {"main": 1.0})
+        stage.router.direct("digits", [Route(1, "main", 1.0)])
         result = stage.invoke(slow(), content_length=10_000_000)
         assert (result.status, result.body) == (413, b"no!")
         stage.router.remove("i-1")

@@ -14,6 +14,7 @@ from intermodal_engine.router.router import (
     InvocationResult,
     NoHealthyInstanceError,
     Rhythm,
+    Route,
     Router,
 )
 from tests.helpers.http_instance import PATIENCE_S, HttpInstance, Reply, Seen
@@ -102,7 +103,7 @@ def test_a_server_that_closes_connections_unannounced_is_healthy_and_not_pinged_
     instance.closes_silently = True
     stage.add("i-1", instance.port)
     stage.wait_for("i-1", Health.HEALTHY)
-    stage.router.direct("digits", 1, {"main": 1.0})
+    stage.router.direct("digits", [Route(1, "main", 1.0)])
     before = instance.pings
     for _ in range(10):
         assert stage.invoke(b"still").body == b"still"
