@@ -1,0 +1,68 @@
+"""What the router measures of its instances, summed up second by second until somebody takes it.
+
+Sums, not single values, so that a thousand invocations cost as much to keep as one.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intermodal_engine.router.instance import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The values of one metric of one instance within one second.
+
+    Attributes:
+        backend: the instance.
+        metric: its name, as CloudWatch's namespace AWS/SageMaker has it.
+        at: epoch seconds at which the second began.
+        count: how many values there were.
+        total: their sum, in the metric's unit.
+        minimum: the smallest.
+        maximum: the largest.
+    """
+
+    backend: Backend
+    metric: str
+    at: int
+    count: int
+    total: float
+    minimum: float
+    maximum: float
+
+
+class Measurements:
+    """Takes values from any thread.
+
+    Args:
+        now: epoch seconds.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._sums: dict[tuple[Backend, str, int], list[float]] = {}
+
+    def record(self, backend: Backend, metric: str, value: float) -> None:
+        """Adds a value of this second."""
+        key = (backend, metric, int(self._now()))
+        with self._lock:
+            sums = self._sums.get(key)
+            if sums is None:
+                self._sums[key] = [1, value, value, value]
+                return
+            sums[0] += 1
+            sums[1] += value
+            sums[2] = min(sums[2], value)
+            sums[3] = max(sums[3], value)
+
+    def take(self) -> list[Measurement]:
+        """All that came since the last call; a second that is not over comes in two parts."""
+        with self._lock:
+            sums, self._sums = self._sums, {}
+        return [
+            Measurement(backend, metric, at, int(count), total, minimum, maximum)
+            for (backend, metric, at), (count, total, minimum, maximum) in sums.items()
+        ]
