@@ -18,6 +18,7 @@ AREAS = (
     "images",
     "jobs",
     "endpoints",
+    "transforms",
     "sdks",
     "channels",
     "training",

@@ -2,7 +2,7 @@
 
 AWS pages: API_DescribeTrainingJob (`TrainingJobStatus`, `SecondaryStatus`),
 API_SecondaryStatusTransition (`StatusMessage`), API_DescribeProcessingJob (`ProcessingJobStatus`),
-API_DescribeEndpoint (`EndpointStatus`).
+API_DescribeTransformJob (`TransformJobStatus`), API_DescribeEndpoint (`EndpointStatus`).
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,16 @@ class ProcessingJobStatus(StrEnum):
     STOPPED = "Stopped"
 
 
+class TransformJobStatus(StrEnum):
+    """What DescribeTransformJob answers as `TransformJobStatus`."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+
 class EndpointStatus(StrEnum):
     """What DescribeEndpoint answers as `EndpointStatus`."""
 
@@ -73,8 +83,18 @@ class EndpointStatus(StrEnum):
     FAILED = "Failed"
 
 
-Status = TrainingJobStatus | SecondaryStatus | ProcessingJobStatus | EndpointStatus
-_S = TypeVar("_S", TrainingJobStatus, SecondaryStatus, ProcessingJobStatus, EndpointStatus)
+JobStatus = TrainingJobStatus | ProcessingJobStatus | TransformJobStatus
+"""The primary status of a job of any kind; all have `InProgress` and `Stopping`."""
+
+Status = JobStatus | SecondaryStatus | EndpointStatus
+_S = TypeVar(
+    "_S",
+    TrainingJobStatus,
+    SecondaryStatus,
+    ProcessingJobStatus,
+    TransformJobStatus,
+    EndpointStatus,
+)
 
 _T = TrainingJobStatus
 TRAINING_JOB_TRANSITIONS: Mapping[TrainingJobStatus, frozenset[TrainingJobStatus]] = {
@@ -163,6 +183,17 @@ PROCESSING_JOB_TRANSITIONS: Mapping[ProcessingJobStatus, frozenset[ProcessingJob
 }
 """Which `ProcessingJobStatus` may follow which."""
 
+_B = TransformJobStatus
+TRANSFORM_JOB_TRANSITIONS: Mapping[TransformJobStatus, frozenset[TransformJobStatus]] = {
+    _B.IN_PROGRESS: frozenset({_B.COMPLETED, _B.FAILED, _B.STOPPING, _B.STOPPED}),
+    # As with training jobs, a stop may come too late.
+    _B.STOPPING: frozenset({_B.STOPPED, _B.COMPLETED, _B.FAILED}),
+    _B.COMPLETED: frozenset(),
+    _B.FAILED: frozenset(),
+    _B.STOPPED: frozenset(),
+}
+"""Which `TransformJobStatus` may follow which."""
+
 _E = EndpointStatus
 ENDPOINT_TRANSITIONS: Mapping[EndpointStatus, frozenset[EndpointStatus]] = {
     _E.CREATING: frozenset({_E.IN_SERVICE, _E.FAILED, _E.DELETING}),
@@ -217,6 +248,7 @@ _TERMINAL: tuple[Status, ...] = (
     *(_T.COMPLETED, _T.FAILED, _T.STOPPED),
     *sorted(_ENDED),
     *(_P.COMPLETED, _P.FAILED, _P.STOPPED),
+    *(_B.COMPLETED, _B.FAILED, _B.STOPPED),
     _E.FAILED,
 )
 
@@ -251,4 +283,6 @@ def _successors(status: Status) -> frozenset[str]:
         return frozenset(SECONDARY_TRANSITIONS[status])
     if isinstance(status, ProcessingJobStatus):
         return frozenset(PROCESSING_JOB_TRANSITIONS[status])
+    if isinstance(status, TransformJobStatus):
+        return frozenset(TRANSFORM_JOB_TRANSITIONS[status])
     return frozenset(ENDPOINT_TRANSITIONS[status])

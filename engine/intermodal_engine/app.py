@@ -37,7 +37,11 @@ from intermodal_engine.home import (
     prepare,
 )
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
-from intermodal_engine.lifecycle import processing_instances, training_instances
+from intermodal_engine.lifecycle import (
+    processing_instances,
+    training_instances,
+    transform_instances,
+)
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
@@ -55,6 +59,9 @@ from intermodal_engine.lifecycle.spot_interruptions import SpotInterruptions
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+from intermodal_engine.lifecycle.transform.movers import MoverPrograms, Movers
+from intermodal_engine.lifecycle.transform_instances import TransformInstances
+from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import OnHealth, Router
@@ -168,6 +175,7 @@ class Parts:
         self.backends.objects.recover()
         self.backends.training_jobs.recover()
         self.backends.processing_jobs.recover()
+        self.backends.transform_jobs.recover()
         self.backends.endpoints.recover()
         self.interruptions.begin()
 
@@ -188,6 +196,7 @@ def assemble(
     access: EngineAccess,
     make_router: Callable[[OnHealth], Router] = Router,
     spawn: Spawn = in_a_thread,
+    movers: Movers | None = None,
 ) -> Parts:
     """Ties the parts of one engine together; nothing runs yet."""
     database = Database(settings.database_file)
@@ -251,10 +260,31 @@ def assemble(
         clock=clock,
         settings=settings,
     )
+    models = ModelStore(objects, settings.models_folder)
+    transform_jobs = TransformJobLifecycle(
+        records=records,
+        instances=TransformInstances(
+            specs=JobSpecs(
+                transform_instances.KIND,
+                transform_instances.LOG_GROUP,
+                settings=settings,
+                log_streams=log_streams,
+                access=access,
+            ),
+            models=models,
+            objects=objects,
+            movers=movers or MoverPrograms(),
+            settings=settings,
+        ),
+        members=members,
+        capacity=capacity,
+        queue=queue,
+        clock=clock,
+    )
     fleet = Fleet(
         instances=instances,
         router=router,
-        models=ModelStore(objects, settings.models_folder),
+        models=models,
         log_streams=log_streams,
         settings=settings,
         access=access,
@@ -271,6 +301,7 @@ def assemble(
         metric_points=metric_points,
         training_jobs=training_jobs,
         processing_jobs=processing_jobs,
+        transform_jobs=transform_jobs,
         warm_pools=warm_pools,
         endpoints=endpoints,
         router=router,

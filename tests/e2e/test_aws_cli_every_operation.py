@@ -23,6 +23,7 @@ from tests.helpers.script_mode import (
     settled_endpoint,
     store_model,
 )
+from tests.helpers.transform import create_summing_model
 
 pytestmark = pytest.mark.e2e
 Call = Callable[..., Any]
@@ -173,6 +174,7 @@ def test_sagemaker_its_runtime_and_its_metrics(
     walk_training(cli, engine)
     walk_metrics(cli)
     walk_processing(cli)
+    walk_transform(cli, engine)
     walk_endpoint(cli, engine, tmp_path)
     assert_all_were_called(cli, "sagemaker", "sagemaker-runtime", "cloudwatch")
 
@@ -248,6 +250,25 @@ def walk_processing(cli: AwsCli) -> None:
     sagemaker("StopProcessingJob", *here)
     status = sagemaker("DescribeProcessingJob", *here)["ProcessingJobStatus"]
     assert status in {"Stopping", "Stopped"}
+
+
+def walk_transform(cli: AwsCli, engine: RunningEngine) -> None:
+    sagemaker: Call = partial(cli.operation, "sagemaker")
+    here = ("--transform-job-name", "walk")
+    clients = {service: engine.client(service) for service in ("s3", "sagemaker")}
+    create_summing_model(clients, "walk-transform", PAUSE_S="60")
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/"}}
+    sagemaker(
+        "CreateTransformJob", *here, "--model-name", "walk-transform",
+        "--transform-input", {"DataSource": data},
+        "--transform-output", f"S3OutputPath=s3://{BUCKET}/transformed",
+        "--transform-resources", "InstanceType=ml.m5.large,InstanceCount=1",
+    )  # fmt: skip
+    sagemaker("StopTransformJob", *here)
+    listed = sagemaker("ListTransformJobs")["TransformJobSummaries"]
+    assert [one["TransformJobName"] for one in listed] == ["walk"]
+    assert sagemaker("DescribeTransformJob", *here)["TransformJobStatus"] in {"Stopping", "Stopped"}
+    clients["sagemaker"].delete_model(ModelName="walk-transform")
 
 
 def walk_endpoint(cli: AwsCli, engine: RunningEngine, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from intermodal_engine.app import assemble
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.fake import FakeDriver
 from intermodal_engine.lifecycle.instances import Spawn
+from intermodal_engine.lifecycle.transform.movers import Movers
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import Health, Router
 from intermodal_engine.services.call import Backends, Call, Parameters
@@ -77,6 +78,7 @@ def make_world(
     settings: Settings | None = None,
     can_mount: bool = True,
     spawn: Spawn = lambda work: work(),
+    movers: Movers | None = None,
 ) -> World:
     """An engine's parts over a home, recovered as at a start."""
     clock = clock or FakeClock()
@@ -91,6 +93,7 @@ def make_world(
         access=access,
         make_router=lambda _: router,
         spawn=spawn,
+        movers=movers,
     )
     parts.recover()
     return World(parts.backends, clock, driver, parts.queue, router)

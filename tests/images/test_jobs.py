@@ -37,6 +37,12 @@ from tests.helpers.script_mode import (
     tar_gz,
     wait_for_line,
 )
+from tests.helpers.transform import (
+    create_summing_model,
+    outputs,
+    run_transform,
+    transform_request,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -401,3 +407,15 @@ def test_fit_of_an_empty_script_takes_less_than_a_second(
         estimator.fit(logs=False)
         times.append(time.monotonic() - began)
     assert min(times) <= 0.9, times
+
+
+def test_a_transform_job_moves_objects_through_a_container(clients: dict[str, Any]) -> None:
+    create_summing_model(clients)
+    for name in ("a", "b"):
+        clients["s3"].put_object(Bucket=BUCKET, Key=f"rows/{name}.csv", Body="1,2\n3,4\n")
+    resources = {"InstanceCount": 2}
+    request = transform_request("in-docker", "rows/", TransformResources=resources)
+    job = run_transform(clients["sagemaker"], request)
+    assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
+    text = "6\n14\n"
+    assert outputs(clients["s3"], "in-docker") == {"a.csv.out": text, "b.csv.out": text}

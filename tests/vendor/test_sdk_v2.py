@@ -66,10 +66,11 @@ def test_mxnet_trains(user: User, engine: RunningEngine) -> None:
     assert stored(engine, told(output, "model_data")).exists()
 
 
-def test_batch_transform_is_refused_by_its_name_since_it_is_not_there_yet(user: User) -> None:
-    error = told(user.runs("v2_transformer.py"), "error")
-    assert "NotImplementedException" in error
-    assert "does not serve `sagemaker.CreateTransformJob` yet" in error
+def test_a_transformer_moves_a_folder_through_the_model(user: User) -> None:
+    output = user.runs("v2_transformer.py")
+    assert told(output, "results") == "a.csv.out 1.0,2.0,2.0,4.0 b.csv.out 3.0,4.0,6.0,8.0"
+    assert told(output, "attached") == "True"
+    assert "scoring" in output  # the container's own log
 
 
 @pytest.mark.usefixtures("notebook")

@@ -13,12 +13,19 @@ from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
-from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
+from intermodal_engine.lifecycle import (
+    fleet,
+    processing_instances,
+    training_instances,
+    transform_instances,
+)
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_pages import read_events
 from intermodal_engine.store.log_streams import LogEvent, LogStream, LogStreams, NoSuchGroupError
 from intermodal_engine.store.records import Records
+
+_JOBS = (training_instances, processing_instances, transform_instances)
 
 # Files cannot be waited on with the standard library alone.
 _LOOK_EVERY_S = 0.1
@@ -36,7 +43,7 @@ class _Follower:
 
     Args:
         log_streams: where they are.
-        name: of a training job, a processing job or an endpoint.
+        name: of a job or an endpoint.
     """
 
     def __init__(self, log_streams: LogStreams, name: str) -> None:
@@ -48,8 +55,7 @@ class _Follower:
         """The streams that there are by now."""
         found = []
         for group, prefix in (
-            (training_instances.LOG_GROUP, f"{self._name}/"),
-            (processing_instances.LOG_GROUP, f"{self._name}/"),
+            *((kind.LOG_GROUP, f"{self._name}/") for kind in _JOBS),
             (f"{fleet.LOG_GROUP_PREFIX}{self._name}", ""),
         ):
             try:
@@ -118,18 +124,17 @@ def _opened_records(settings: Settings) -> Iterator[Records | None]:
 
 
 def _status(records: Records | None, name: str) -> str | None:
-    """The status of the training job, else the processing job, else the endpoint of that name."""
+    """The status of the job of that name, of whichever kind, else of the endpoint."""
     if records is None:
         return None
-    kinds = (training_instances.KIND, processing_instances.KIND, fleet.KIND)
-    found = (records.find(kind, name) for kind in kinds)
+    found = (records.find(kind.KIND, name) for kind in (*_JOBS, fleet))
     return next((record.status for record in found if record is not None), None)
 
 
 def _has_ended(status: str | None) -> bool:
     """Whether nothing more will be written; an endpoint writes until it is deleted.
 
-    Processing jobs end with the same words as training jobs.
+    Jobs of all kinds end with the same words.
     """
     return status is None or (
         status in TrainingJobStatus.__members__.values() and is_terminal(TrainingJobStatus(status))

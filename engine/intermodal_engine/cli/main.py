@@ -262,9 +262,7 @@ def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", metavar="JOB", help="name of a training job, a processing job or an endpoint"
-    )
+    parser.add_argument("name", metavar="JOB", help="name of a job or an endpoint")
     parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
 
 

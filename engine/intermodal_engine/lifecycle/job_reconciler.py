@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from intermodal_contract.statuses import ProcessingJobStatus, TrainingJobStatus, is_terminal
+from intermodal_contract.statuses import JobStatus, is_terminal
 from intermodal_engine.drivers.base import InstanceSpec
 from intermodal_engine.lifecycle.attempt import Attempt, Member, last_attempt
 from intermodal_engine.lifecycle.capacity import Capacity, Demand
@@ -45,7 +45,7 @@ class JobReconciler(Generic[R]):
     def __init__(
         self,
         kind: str,
-        statuses: type[TrainingJobStatus] | type[ProcessingJobStatus],
+        statuses: type[JobStatus],
         *,
         view: Callable[[Record], R],
         specs: Callable[[R, Attempt], Sequence[InstanceSpec]],

@@ -103,9 +103,20 @@ class JobSpecs:
         own = self._settings.instances_folder
         return folder.resolve() != own.resolve() / folder.relative_to(own)
 
-    def log_file(self, request: JobRequest, attempt: Attempt, host: str) -> Path:
-        """The file of an instance's log stream; each attempt has streams of its own, as on AWS."""
+    def log_file(
+        self, request: JobRequest, attempt: Attempt, host: str, part: str | None = None
+    ) -> Path:
+        """The file of an instance's log stream; each attempt has streams of its own, as on AWS.
+
+        Args:
+            request: the job's.
+            attempt: its begin is part of the stream's name.
+            host: the instance.
+            part: what else than its program speaks there.
+        """
         stream = f"{request.record.name}/{host}-{int(attempt.began_at)}"
+        if part is not None:
+            stream = f"{stream}/{part}"
         return self._log_streams.path(self._log_group, stream)
 
     def spec(

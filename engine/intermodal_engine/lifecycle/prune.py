@@ -8,10 +8,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from intermodal_contract.statuses import ProcessingJobStatus, TrainingJobStatus, is_terminal
+from intermodal_contract.statuses import (
+    JobStatus,
+    ProcessingJobStatus,
+    TrainingJobStatus,
+    TransformJobStatus,
+    is_terminal,
+)
 from intermodal_engine import folders
 from intermodal_engine.drivers.environment_build import unused_environments
-from intermodal_engine.lifecycle import fleet, processing_instances, training_instances
+from intermodal_engine.lifecycle import (
+    fleet,
+    processing_instances,
+    training_instances,
+    transform_instances,
+)
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record, Records
@@ -22,6 +33,7 @@ SETTLING_S = 3600.0
 _JOBS = (
     (training_instances.KIND, training_instances.LOG_GROUP, TrainingJobStatus),
     (processing_instances.KIND, processing_instances.LOG_GROUP, ProcessingJobStatus),
+    (transform_instances.KIND, transform_instances.LOG_GROUP, TransformJobStatus),
 )
 """Each kind of job, its log group, and its statuses."""
 
@@ -123,7 +135,7 @@ def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple
 
 def _has_ended(
     record: Record | None,
-    statuses: type[TrainingJobStatus] | type[ProcessingJobStatus],
+    statuses: type[JobStatus],
     before: float,
 ) -> bool:
     """Whether a job ended before that time; one without a record was never accepted."""

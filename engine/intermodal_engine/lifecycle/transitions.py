@@ -4,15 +4,17 @@ from typing import TypeVar
 
 from intermodal_contract.statuses import (
     EndpointStatus,
+    JobStatus,
     ProcessingJobStatus,
     TrainingJobStatus,
+    TransformJobStatus,
     check_transition,
     is_terminal,
 )
 from intermodal_engine.lifecycle.attempt import JobEndedError
 from intermodal_engine.store.records import Draft
 
-S = TypeVar("S", TrainingJobStatus, ProcessingJobStatus, EndpointStatus)
+S = TypeVar("S", TrainingJobStatus, ProcessingJobStatus, TransformJobStatus, EndpointStatus)
 
 
 def set_status(draft: Draft, status: S) -> None:
@@ -26,7 +28,7 @@ def set_status(draft: Draft, status: S) -> None:
     draft.note("StatusChanged", status=status)
 
 
-def has_yet_to_stop(draft: Draft, stopping: TrainingJobStatus | ProcessingJobStatus) -> bool:
+def has_yet_to_stop(draft: Draft, stopping: JobStatus) -> bool:
     """Whether a job that is asked to stop has not been asked before.
 
     Args:

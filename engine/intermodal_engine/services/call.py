@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
     from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
+    from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
     from intermodal_engine.lifecycle.warm_pools import WarmPools
     from intermodal_engine.router.router import Router
     from intermodal_engine.settings import Settings
@@ -30,6 +31,7 @@ class Backends:
     metric_points: "MetricPoints"
     training_jobs: "TrainingJobLifecycle"
     processing_jobs: "ProcessingJobLifecycle"
+    transform_jobs: "TransformJobLifecycle"
     warm_pools: "WarmPools"
     endpoints: "EndpointLifecycle"
     router: "Router"

@@ -13,11 +13,13 @@ from intermodal_contract.statuses import (
     SECONDARY_MESSAGES,
     SECONDARY_TRANSITIONS,
     TRAINING_JOB_TRANSITIONS,
+    TRANSFORM_JOB_TRANSITIONS,
     EndpointStatus,
     IllegalTransitionError,
     ProcessingJobStatus,
     SecondaryStatus,
     TrainingJobStatus,
+    TransformJobStatus,
     check_transition,
     is_terminal,
 )
@@ -26,6 +28,7 @@ TABLES: list[tuple[str, type[StrEnum], Any]] = [
     ("TrainingJobStatus", TrainingJobStatus, TRAINING_JOB_TRANSITIONS),
     ("SecondaryStatus", SecondaryStatus, SECONDARY_TRANSITIONS),
     ("ProcessingJobStatus", ProcessingJobStatus, PROCESSING_JOB_TRANSITIONS),
+    ("TransformJobStatus", TransformJobStatus, TRANSFORM_JOB_TRANSITIONS),
     ("EndpointStatus", EndpointStatus, ENDPOINT_TRANSITIONS),
 ]
 

@@ -8,11 +8,13 @@ from intermodal_engine.services.sagemaker import (
     processing_jobs,
     tags,
     training_jobs,
+    transform_jobs,
 )
 
 OPERATIONS: dict[str, Operation] = {
     **training_jobs.OPERATIONS,
     **processing_jobs.OPERATIONS,
+    **transform_jobs.OPERATIONS,
     **models.OPERATIONS,
     **endpoint_configs.OPERATIONS,
     **endpoints.OPERATIONS,

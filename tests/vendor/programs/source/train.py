@@ -14,6 +14,7 @@ def model_fn(model_dir: str) -> torch.Tensor:
 
 
 def predict_fn(numbers: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    print("scoring", tuple(numbers.shape), flush=True)
     return numbers * weight
 
 

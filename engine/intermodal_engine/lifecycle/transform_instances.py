@@ -1,0 +1,223 @@
+"""The instances of a transform job: specs, their shares of the objects, and what came of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from intermodal_engine import folders
+from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
+from intermodal_engine.lifecycle.attempt import Attempt, Member
+from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
+from intermodal_engine.lifecycle.model_files import ModelDataError, ModelStore
+from intermodal_engine.lifecycle.staging import DataMissingError, Input
+from intermodal_engine.lifecycle.staging.selection import Item, select
+from intermodal_engine.lifecycle.transform import plan as plans
+from intermodal_engine.lifecycle.transform.movers import Movers, failure, is_done, settled
+from intermodal_engine.lifecycle.transform.plan import ObjectPart, Plan
+from intermodal_engine.lifecycle.transform_request import TransformRequest
+from intermodal_engine.settings import Settings
+from intermodal_engine.store.objects import NoSuchBucketError, ObjectStore
+
+KIND = "transform-job"
+LOG_GROUP = "/aws/sagemaker/TransformJobs"
+PORT = 8080
+_MODEL = "/opt/ml/model"
+
+
+class TransformInstances:
+    """What the instances of transform jobs are made of, and what is moved through them.
+
+    Args:
+        specs: what the instances of all jobs have in common.
+        models: model files.
+        objects: where inputs lie and outputs go.
+        movers: who moves the records.
+        settings: times.
+    """
+
+    def __init__(
+        self,
+        *,
+        specs: JobSpecs,
+        models: ModelStore,
+        objects: ObjectStore,
+        movers: Movers,
+        settings: Settings,
+    ) -> None:
+        self._specs = specs
+        self._models = models
+        self._objects = objects
+        self._movers = movers
+        self._settings = settings
+
+    def check(self, request: TransformRequest) -> None:
+        """Makes sure that there are objects to transform, and a bucket for what comes of them.
+
+        Raises:
+            DataMissingError: there is no object.
+            OutputLostError: the output's bucket is not there.
+        """
+        select(self._objects, Input(request.channel))
+        try:
+            self._objects.bucket(request.output_uri.bucket)
+        except NoSuchBucketError as error:
+            raise _no_bucket(request) from error
+
+    def stage(self, request: TransformRequest, attempt: Attempt) -> int:
+        """Fetches the model, and gives every instance its share of the objects.
+
+        Returns:
+            How many objects there are.
+
+        Raises:
+            DataMissingError: the model cannot be had, or there is no object.
+        """
+        try:
+            model = self._models.fetch(request.container)
+        except ModelDataError as error:
+            raise DataMissingError(f"ClientError: {error}") from error
+        mounts = (Mount(model, _MODEL, MountMode.VIEW),) if model else ()
+        items = select(self._objects, Input(request.channel))
+        count = len(request.hosts)
+        for number, host in enumerate(request.hosts):
+            folder = self._specs.folder(request, host)
+            folders.remove(folder)
+            (self._specs.ml(request, host) / "model").mkdir(parents=True)
+            moved = folder / plans.FOLDER
+            moved.mkdir()
+            share = [(place, items[place]) for place in range(number, len(items), count)]
+            parts = [_part(request, place, item) for place, item in share]
+            plans.write_objects(moved, parts)
+            attempt.set_mounts(host, mounts)
+        return len(items)
+
+    def specs(self, request: TransformRequest, attempt: Attempt) -> list[InstanceSpec]:
+        """What runs, by host."""
+        return [
+            replace(
+                self._specs.spec(
+                    request, attempt, host, mounts=attempt.mounts_of(host), max_runtime_s=0.0
+                ),
+                ports=(PORT,),
+                max_runtime_s=None,
+                stop_grace_s=self._settings.serving_stop_grace_s,
+            )
+            for host in request.hosts
+        ]
+
+    def log_file(self, request: TransformRequest, attempt: Attempt, host: str) -> Path:
+        """The file of an instance's log stream; what is said of its data has one of its own."""
+        return self._specs.log_file(request, attempt, host)
+
+    def move(self, request: TransformRequest, attempt: Attempt, members: list[Member]) -> None:
+        """Has the share of every running instance moved through it.
+
+        Raises:
+            StartFailedError: it cannot be.
+        """
+        for member in members:
+            address = member.instance.addresses[PORT]
+            log = self._specs.log_file(request, attempt, member.host, "data-log")
+            plan = self._plan(request, address, log)
+            self._movers.ensure(self._moved(request, member.host), plan)
+
+    def end_moving(self, request: TransformRequest) -> None:
+        """Has nothing moved any more."""
+        for host in request.hosts:
+            self._movers.end(self._moved(request, host))
+
+    def publish(self, request: TransformRequest) -> int:
+        """Puts what is whole into S3.
+
+        Returns:
+            How many objects it was.
+
+        Raises:
+            OutputLostError: the output's bucket is gone.
+        """
+        count = 0
+        for host in request.hosts:
+            moved = self._moved(request, host)
+            ready = {one.number: one.path for one in settled(moved) if one.kind == "out"}
+            if not ready:
+                continue
+            for part in plans.read_objects(moved):
+                if part.number in ready:
+                    self._publish(request, part, ready[part.number])
+                    count += 1
+        return count
+
+    def trouble(self, request: TransformRequest) -> str | None:
+        """Why an instance's share cannot be moved at all; None if it can."""
+        found = (failure(self._moved(request, host)) for host in request.hosts)
+        return next((one for one in found if one is not None), None)
+
+    def is_done(self, request: TransformRequest) -> bool:
+        """Whether all shares were moved."""
+        return all(is_done(self._moved(request, host)) for host in request.hosts)
+
+    def failures(self, request: TransformRequest) -> Iterator[str]:
+        """Why objects could not be transformed, in the objects' order."""
+        found = [
+            one
+            for host in request.hosts
+            for one in settled(self._moved(request, host))
+            if one.kind == "failed"
+        ]
+        for one in sorted(found, key=lambda each: each.number):
+            yield one.path.read_text(encoding="utf-8", errors="replace")
+
+    def _publish(self, request: TransformRequest, part: ObjectPart, path: Path) -> None:
+        bucket = request.output_uri.bucket
+        try:
+            self._objects.put_file(
+                bucket, part.key, path, content_type=request.output.get("Accept")
+            )
+        except NoSuchBucketError as error:
+            raise _no_bucket(request) from error
+        path.with_suffix(".published").touch()
+
+    def _moved(self, request: TransformRequest, host: str) -> Path:
+        return self._specs.folder(request, host) / plans.FOLDER
+
+    def _plan(self, request: TransformRequest, address: tuple[str, int], log: Path) -> Plan:
+        wanted, processing = request.record.request, request.record.request["DataProcessing"]
+        return Plan(
+            host=address[0],
+            port=address[1],
+            log=str(log),
+            health_timeout_s=self._settings.health_timeout_s,
+            content_type=request.input.get("ContentType"),
+            accept=request.output.get("Accept"),
+            is_gzip=request.input["CompressionType"] == "Gzip",
+            split_type=request.input["SplitType"],
+            strategy=wanted.get("BatchStrategy"),
+            max_payload_mb=wanted.get("MaxPayloadInMB"),
+            concurrency=wanted.get("MaxConcurrentTransforms"),
+            assemble_with=request.output["AssembleWith"],
+            input_filter=processing["InputFilter"],
+            output_filter=processing["OutputFilter"],
+            join_source=processing["JoinSource"],
+            timeout_s=request.patience.timeout_s,
+            retries=request.patience.retries,
+        )
+
+
+def _part(request: TransformRequest, number: int, item: Item) -> ObjectPart:
+    status = item.path.stat()
+    return ObjectPart(
+        number,
+        str(item.path),
+        str(item.uri),
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ino,
+        f"{request.output_uri.key}{item.name}.out",
+    )
+
+
+def _no_bucket(request: TransformRequest) -> OutputLostError:
+    return OutputLostError(
+        f"output upload failed: the bucket `{request.output_uri.bucket}` of `S3OutputPath` does "
+        "not exist"
+    )
