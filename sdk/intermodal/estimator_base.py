@@ -1,4 +1,4 @@
-"""What all estimators do: check, upload, start a job, watch it, deploy what comes out."""
+"""What all estimators do: check, upload, start a job, watch it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,41 +7,33 @@ from typing import TYPE_CHECKING, Any, Self
 from intermodal.attached import estimator_arguments
 from intermodal.cards import card, line
 from intermodal.console import JOBS, console_url
-from intermodal.deployment import FURTHER, LEFT_OUT
 from intermodal.inputs import Channel, Inputs, TrainingInput, channels
-from intermodal.model import Model
-from intermodal.names import base_name_from_image, name_from_base
+from intermodal.names import name_from_base
 from intermodal.source import ARCHIVE_NAME, UploadedCode, code_place, encryption
-from intermodal.training_arguments import TOOLKIT_HYPERPARAMETERS, TrainingArguments
-from intermodal.training_request import Job, create_training_job, vpc_config
+from intermodal.trained_model import TrainedModel
+from intermodal.training_arguments import TOOLKIT_HYPERPARAMETERS
+from intermodal.training_request import Job, create_training_job
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
     from intermodal.dry_run import DryRun
     from intermodal.session import Session
     from intermodal.training_jobs import TrainingJob
-    from intermodal.transformer import Transformer
 
 _CODE_CHANNEL = "code"
 _ISOLATED_CODE = f"/opt/ml/input/data/{_CODE_CHANNEL}/{ARCHIVE_NAME}"
 
 
-class EstimatorBase(TrainingArguments):
+class EstimatorBase(TrainedModel):
     """A training job that has yet to run, and what came of it; see `TrainingArguments`.
 
     Attributes:
         uploaded_code: where the latest job's code lies.
-        latest_training_job: the one that was started or attached to last.
         jobs: all of them, in order.
     """
 
     uploaded_code: UploadedCode | None = None
-    latest_training_job: "TrainingJob | None" = None
     jobs: "Sequence[TrainingJob]" = ()
-
-    def create_model(self, **arguments: Any) -> Model:
-        """The trained model, ready to be deployed."""
-        raise NotImplementedError
 
     def fit(
         self,
@@ -125,136 +117,6 @@ class EstimatorBase(TrainingArguments):
         """What an estimator must be given to describe the same job."""
         return estimator_arguments(description)
 
-    # Deploying
-
-    @property
-    def model_data(self) -> str | dict[str, Any]:
-        """S3 URI of the trained model; a `ModelDataSource` where it was left uncompressed.
-
-        Raises:
-            ValueError: the job has not ended, or has left no model.
-        """
-        from intermodal.training_jobs import trained_model
-
-        return trained_model(self._latest().describe_ended())
-
-    def deploy(
-        self,
-        initial_instance_count: int | None = None,
-        instance_type: str | None = None,
-        serializer: Any = None,
-        deserializer: Any = None,
-        endpoint_name: str | None = None,
-        wait: bool = True,
-        model_name: str | None = None,
-        kms_key: str | None = None,
-        tags: Any = None,
-        serverless_inference_config: Any = None,
-        data_capture_config: Any = None,
-        async_inference_config: Any = None,
-        **arguments: Any,
-    ) -> Any:
-        """Deploy the trained model to an endpoint; see `Model.deploy`.
-
-        Args:
-            initial_instance_count: two or more are spread over Availability Zones.
-            instance_type: as in `ml.m5.xlarge`.
-            serializer: instead of the predictor's own.
-            deserializer: instead of the predictor's own.
-            endpoint_name: made from `base_job_name` or the image's name where `None`.
-            wait: until the endpoint is in service.
-            model_name: the endpoint's name where `None`.
-            kms_key: encrypts the instances' storage.
-            tags: the estimator's own where `None`.
-            serverless_inference_config: instead of instances.
-            data_capture_config: a `DataCaptureConfig`, or as CreateEndpointConfig takes it.
-            async_inference_config: an `AsyncInferenceConfig`, or as CreateEndpointConfig takes it.
-            arguments: of `create_model`, and of `Model.deploy` where it has such a name.
-
-        Returns:
-            A predictor; the requests, for a dry run.
-        """
-        default_name = name_from_base(self.base_name())
-        deploying = {name: arguments.pop(name) for name in _DEPLOY_ONLY if name in arguments}
-        model = self.create_model(name=model_name or default_name, **arguments)
-        return model.deploy(
-            initial_instance_count,
-            instance_type,
-            serializer,
-            deserializer,
-            endpoint_name=endpoint_name or default_name,
-            tags=self.tags if tags is None else tags,
-            kms_key=kms_key,
-            wait=wait,
-            serverless_inference_config=serverless_inference_config,
-            data_capture_config=data_capture_config,
-            async_inference_config=async_inference_config,
-            **deploying,
-        )
-
-    def transformer(
-        self,
-        instance_count: int,
-        instance_type: str,
-        strategy: str | None = None,
-        assemble_with: str | None = None,
-        output_path: str | None = None,
-        output_kms_key: str | None = None,
-        accept: str | None = None,
-        env: Mapping[str, str] | None = None,
-        max_concurrent_transforms: int | None = None,
-        max_payload: int | None = None,
-        tags: Any = None,
-        role: str | None = None,
-        volume_kms_key: str | None = None,
-        model_name: str | None = None,
-        **arguments: Any,
-    ) -> "Transformer":
-        """Create the trained model and return what runs it over data in S3; see `Transformer`.
-
-        `tags` and `role` are the estimator's own where `None`, `model_name` is made from
-        `base_job_name` or the image's name, and `arguments` are those of `create_model`.
-        """
-        name = model_name or name_from_base(self.base_name())
-        own_role = {"role": role} if role else {}
-        model = self.create_model(name=name, **own_role, **arguments)
-        transformer = model.transformer(
-            instance_count,
-            instance_type,
-            strategy,
-            assemble_with,
-            output_path,
-            output_kms_key,
-            accept,
-            {**model.env, **(env or {})},
-            max_concurrent_transforms,
-            max_payload,
-            self.tags if tags is None else tags,
-            volume_kms_key,
-        )
-        transformer.base_transform_job_name = self.base_job_name
-        return transformer
-
-    def model_arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What every model made from this estimator starts from; what was given wins.
-
-        Args:
-            given: of the model's class; `vpc_config_override` stands for its `vpc_config`.
-        """
-        given = dict(given)
-        own_vpc = vpc_config(self.subnets, self.security_group_ids)
-        return {
-            "model_data": self.model_data,
-            "role": self.role,
-            "vpc_config": given.pop("vpc_config_override", own_vpc),
-            "sagemaker_session": self.sagemaker_session,
-            "enable_network_isolation": self.enable_network_isolation,
-            "model_kms_key": self.output_kms_key,
-            "code_location": self.code_location,
-            "container_log_level": self.container_log_level,
-            **given,
-        }
-
     def __repr__(self) -> str:
         return line(type(self).__name__, self._facts())
 
@@ -283,10 +145,6 @@ class EstimatorBase(TrainingArguments):
         request = self.training_request(name, wanted, experiment_config)
         self.sagemaker_session.create_training_job(request)
 
-    def base_name(self) -> str:
-        """What names begin with that are made for its jobs and models."""
-        return self.base_job_name or base_name_from_image(self.training_image_uri())
-
     def training_request(
         self,
         name: str,
@@ -301,11 +159,6 @@ class EstimatorBase(TrainingArguments):
             experiment_config: as CreateTrainingJob takes it.
         """
         return create_training_job(self._job(name, wanted, experiment_config), self)
-
-    def _latest(self) -> "TrainingJob":
-        if self.latest_training_job is None:
-            raise ValueError("no training job was started yet; call fit() first")
-        return self.latest_training_job
 
     def _job(
         self, name: str, wanted: Sequence[Channel], experiment_config: Mapping[str, str] | None
@@ -409,14 +262,3 @@ class EstimatorBase(TrainingArguments):
             **self.job_hyperparameters(job_name, output_path),
         }
         return {str(name): json.dumps(value) for name, value in values.items()}
-
-
-_DEPLOY_ONLY = (
-    "dry_run",
-    "accelerator_type",
-    "volume_size",
-    "model_data_download_timeout",
-    "container_startup_health_check_timeout",
-    *FURTHER,
-    *LEFT_OUT,
-)

@@ -17,20 +17,23 @@ from intermodal.defaults import (
 from intermodal.deployment import Deployment, further, refuse_further
 from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
-from intermodal.predictor import Predictor
+from intermodal.predictor import Predictor, as_predictor, asynchronous
 from intermodal.production_variants import container_def
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
-from intermodal.source import UploadedCode, UserCode, as_code, code_place, encryption, local_path
+from intermodal.served_code import ServedCode
+from intermodal.source import (
+    UserCode,
+    as_code,
+    is_there,
+    local_path,
+)
 from intermodal.training_options import Findings, Tags, check_job_name
 from intermodal.which_session import session_for
-from intermodal_contract import env as names_of_environment
 
 if TYPE_CHECKING:
-    from intermodal.model_archive import ModelArchive
     from intermodal.session import Session
     from intermodal.transformer import Transformer
 
-CODE_PATH = "/opt/ml/model/code"
 ROLE_IS_MISSING = "is missing; give a role's name or ARN, or get_execution_role()"
 _TRAINING_CODE_SERVES = (
     "the model brought no `code/inference.py`, so the training script was imported to serve it; "
@@ -38,7 +41,7 @@ _TRAINING_CODE_SERVES = (
 )
 
 
-class Model:
+class Model(ServedCode):
     """One model container.
 
     Args:
@@ -111,36 +114,17 @@ class Model:
             if git_config is None
             else self._fetched(git_config, entry_point, source_dir, dependencies or ())
         )
-        self.inherited_code: UploadedCode | None = None
-        self._serves_training_code = False
         self._is_created = False
         self.endpoint_name: str | None = None
 
-    def _fetched(
-        self,
-        git_config: Mapping[str, Any],
-        entry_point: Any,
-        source_dir: Any,
-        dependencies: Sequence[Any],
-    ) -> UserCode:
+    def _fetched(self, git_config: Mapping[str, Any], entry_point: Any, *rest: Any) -> UserCode:
         from intermodal.git_code import cloned, git_problems
 
         problems = git_problems(git_config, entry_point)
         if problems:
             raise InvalidArgumentsError(type(self).__name__, problems)
         self._clone = cloned(git_config)
-        return self._clone.code(entry_point, source_dir, dependencies)
-
-    @property
-    def sagemaker_session(self) -> "Session":
-        """The session, made when it is first needed."""
-        if self._session is None:
-            self._session = session_for(None, None)
-        return self._session
-
-    @sagemaker_session.setter
-    def sagemaker_session(self, session: "Session") -> None:
-        self._session = session
+        return self._clone.code(entry_point, *rest)
 
     def enable_network_isolation(self) -> bool:
         """Whether the container reaches nothing outside."""
@@ -261,7 +245,7 @@ class Model:
         predictor = as_predictor(
             self.predictor_cls, self.endpoint_name, self.sagemaker_session, serializer, deserializer
         )
-        return _asynchronous(predictor, self.name) if deployment.is_async else predictor
+        return asynchronous(predictor, self.name) if deployment.is_async else predictor
 
     def default_endpoint_name(self) -> str:
         """What an endpoint is called that was given no name."""
@@ -326,11 +310,8 @@ class Model:
         return line(type(self).__name__, self._facts())
 
     def _repr_html_(self) -> str:
-        url = (
-            console_url(self.sagemaker_session, MODELS, str(self.name))
-            if self._is_created
-            else None
-        )
+        place = (MODELS, str(self.name))
+        url = console_url(self.sagemaker_session, *place) if self._is_created else None
         return card(type(self).__name__, self._facts(), url)
 
     def _facts(self) -> dict[str, Any]:
@@ -341,59 +322,6 @@ class Model:
             "entry_point": self.code.entry_point if self.code else None,
             "endpoint_name": self.endpoint_name,
         }
-
-    # The container
-
-    def _code_environment(self, program: str | None) -> dict[str, str]:
-        """What tells the serving program where the code is; nothing without code."""
-        if program is None:
-            return {}
-        return {
-            names_of_environment.PROGRAM: program,
-            names_of_environment.SUBMIT_DIRECTORY: CODE_PATH if program else "",
-            names_of_environment.CONTAINER_LOG_LEVEL: str(self.container_log_level),
-            names_of_environment.REGION: self.sagemaker_session.boto_region_name,
-        }
-
-    def _staged_model(self) -> tuple[str | Mapping[str, Any] | None, str | None]:
-        """Where the model lies once it has its code in it, and that code's script."""
-        from intermodal.model_archive import OWN_PROGRAM, ModelArchive
-
-        data = self.model_data
-        if not isinstance(data, str):
-            return data, None
-        if self.code is not None:
-            with ModelArchive(self.sagemaker_session.storage, data) as archive:
-                archive.add(self.code)
-                return self._upload(archive), self.code.program
-        if self.inherited_code is not None:
-            with ModelArchive(self.sagemaker_session.storage, data) as archive:
-                if archive.has_own_code:
-                    return data, OWN_PROGRAM
-                archive.add_uploaded(self.inherited_code)
-                self._serves_training_code = True
-                return self._upload(archive), self.inherited_code.script_name
-        if not data.startswith("s3://"):
-            return self.sagemaker_session.upload_data(
-                local_path(data), key_prefix=str(self.name)
-            ), None
-        return data, None
-
-    def _upload(self, archive: "ModelArchive") -> str:
-        bucket, prefix = self._code_bucket()
-        destination = code_place(bucket, prefix, str(self.name), "model.tar.gz")
-        owner = self.sagemaker_session.owner_of(bucket)
-        return archive.upload(destination, {**encryption(self.model_kms_key), **owner})
-
-    def _code_bucket(self) -> tuple[str, str]:
-        """Where code goes, alone or in a model: bucket and key prefix."""
-        from intermodal_contract.channel import parse_s3_uri
-
-        if self.code_location:
-            place = parse_s3_uri(self.code_location)
-            return place.bucket, place.key
-        session = self.sagemaker_session
-        return session.default_bucket(), session.default_bucket_prefix or ""
 
     # What AWS would refuse
 
@@ -413,10 +341,9 @@ class Model:
                     "model_data", "must be a model.tar.gz, so that the code can be put into it"
                 )
             findings.problems += self.code.problems()
-        if isinstance(self.model_data, str) and not self.model_data.startswith("s3://"):
-            path = local_path(self.model_data)
-            if not path.is_file():
-                findings.add("model_data", f"there is no file `{path}`; give a model.tar.gz")
+        if not is_there(self.model_data):
+            path = local_path(str(self.model_data))
+            findings.add("model_data", f"there is no file `{path}`; give a model.tar.gz")
         return findings.problems
 
 
@@ -425,23 +352,3 @@ class FrameworkModel(Model):
 
     def _code_environment(self, program: str | None) -> dict[str, str]:
         return super()._code_environment(program or "")
-
-
-def as_predictor(
-    predictor_cls: Any, endpoint_name: str | None, session: Any, serializer: Any, deserializer: Any
-) -> Any:
-    """What the class makes of the endpoint, with other serializers where they are given."""
-    if predictor_cls is None:
-        return None
-    predictor = predictor_cls(endpoint_name, session)
-    if serializer is not None:
-        predictor.serializer = serializer
-    if deserializer is not None:
-        predictor.deserializer = deserializer
-    return predictor
-
-
-def _asynchronous(predictor: Any, name: str | None) -> Any:
-    from intermodal.predictor_async import AsyncPredictor
-
-    return predictor and AsyncPredictor(predictor, name)

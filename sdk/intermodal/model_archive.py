@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -82,3 +83,42 @@ class ModelArchive:
         self._storage.get(parse_s3_uri(self._model_data), archive)
         unpack(archive, self._root)
         archive.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class CodedModel:
+    """A model with the code that serves it.
+
+    Attributes:
+        uri: the archive's.
+        program: the script in its `code/`.
+        is_training_code: whether the training script serves, since the model brought no other.
+    """
+
+    uri: str
+    program: str
+    is_training_code: bool = False
+
+
+def with_code(
+    storage: Storage,
+    model_data: str,
+    code: UserCode | UploadedCode,
+    place: Callable[[], tuple[S3Uri, Mapping[str, str]]],
+) -> CodedModel:
+    """Puts code into a model's archive and stores that; a model with code of its own keeps it.
+
+    Args:
+        storage: S3.
+        model_data: `s3://…/model.tar.gz`, a local path or a `file://` URI.
+        code: the user's for serving, or the training job's, which gives way to the model's own.
+        place: where the new archive goes, and what S3 is told beside; asked if there is one.
+    """
+    with ModelArchive(storage, model_data) as archive:
+        if isinstance(code, UserCode):
+            archive.add(code)
+            return CodedModel(archive.upload(*place()), code.program)
+        if archive.has_own_code:
+            return CodedModel(model_data, OWN_PROGRAM)
+        archive.add_uploaded(code)
+        return CodedModel(archive.upload(*place()), code.script_name, is_training_code=True)

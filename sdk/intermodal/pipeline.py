@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 from intermodal.defaults import MODEL_ISOLATION, MODEL_ROLE, MODEL_VPC, defaults_of
 from intermodal.deployment import Deployment
 from intermodal.errors import InvalidArgumentsError
-from intermodal.model import ROLE_IS_MISSING, Model, as_predictor
+from intermodal.model import ROLE_IS_MISSING, Model
 from intermodal.names import base_name_from_image, name_from_base
+from intermodal.predictor import as_predictor
 from intermodal.production_variants import pipeline_container_def
 from intermodal.training_options import Tags
 from intermodal.which_session import session_for

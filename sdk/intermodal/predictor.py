@@ -318,3 +318,24 @@ class Predictor:
             EndpointConfigName=config_name
         )
         return list(answer["ProductionVariants"])
+
+
+def as_predictor(
+    predictor_cls: Any, endpoint_name: str | None, session: Any, serializer: Any, deserializer: Any
+) -> Any:
+    """What the class makes of the endpoint, with other serializers where they are given."""
+    if predictor_cls is None:
+        return None
+    predictor = predictor_cls(endpoint_name, session)
+    if serializer is not None:
+        predictor.serializer = serializer
+    if deserializer is not None:
+        predictor.deserializer = deserializer
+    return predictor
+
+
+def asynchronous(predictor: Any, name: str | None) -> Any:
+    """The same for an endpoint that answers into S3; `name` is the model's."""
+    from intermodal.predictor_async import AsyncPredictor
+
+    return predictor and AsyncPredictor(predictor, name)

@@ -117,6 +117,13 @@ def code_place(bucket: str, *parts: str) -> "S3Uri":
     return S3Uri(bucket, "/".join(part.strip("/") for part in parts if part))
 
 
+def is_there(data: object) -> bool:
+    """Whether data is what can be uploaded, or nothing that would have to be."""
+    if not isinstance(data, str) or data.startswith("s3://"):
+        return True
+    return Path(local_path(data)).is_file()
+
+
 def local_path(path_or_uri: str) -> Path:
     """The path that a plain path or a `file://` URI means."""
     return Path(path_or_uri.removeprefix("file://"))
