@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from intermodal.instance_group import InstanceGroup
 from intermodal.names import base_from_name
-from intermodal.training_options import InstanceGroup
 
 
 def estimator_arguments(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,30 @@ Inputs = Input | Mapping[str, Input]
 
 
 @dataclass(frozen=True, slots=True)
+class BatchDataCaptureConfig:
+    """What a transform job was asked and has answered, listed in S3 for model monitoring.
+
+    Attributes:
+        destination_s3_uri: S3 prefix.
+        kms_key_id: encrypts it.
+        generate_inference_id: whether each record of the output gets an id.
+    """
+
+    destination_s3_uri: str
+    kms_key_id: str | None = None
+    generate_inference_id: bool | None = None
+
+    def request(self) -> dict[str, Any]:
+        """`DataCaptureConfig` as CreateTransformJob takes it."""
+        fields = {
+            "DestinationS3Uri": self.destination_s3_uri,
+            "KmsKeyId": self.kms_key_id,
+            "GenerateInferenceId": self.generate_inference_id,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One named entry of `InputDataConfig`, perhaps with data that has yet to be uploaded.
 

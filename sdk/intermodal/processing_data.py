@@ -60,7 +60,8 @@ class ProcessingInput:
         s3_data_distribution_type: `FullyReplicated` or `ShardedByS3Key`.
         s3_compression_type: `None`, or `Gzip` for Pipe mode.
         s3_input: all of that in one, instead of `source` and `destination`.
-        dataset_definition: `DatasetDefinition` as CreateProcessingJob takes it, instead of S3.
+        dataset_definition: a `DatasetDefinition` of `intermodal.dataset_definition`, or as
+            CreateProcessingJob takes it, instead of S3.
         app_managed: the program fetches the input by itself.
     """
 
@@ -72,10 +73,12 @@ class ProcessingInput:
     s3_data_distribution_type: str = "FullyReplicated"
     s3_compression_type: str = "None"
     s3_input: S3Input | None = None
-    dataset_definition: Mapping[str, Any] | None = None
+    dataset_definition: Any = None
     app_managed: bool = False
 
     def __post_init__(self) -> None:
+        if hasattr(self.dataset_definition, "request"):
+            self.dataset_definition = self.dataset_definition.request()
         if self.s3_input is not None:
             self.source, self.destination = self.s3_input.s3_uri, self.s3_input.local_path
         elif self.source is not None and self.destination is not None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from intermodal.instance_group import InstanceGroup
 from intermodal.names import name_problem
 
 Tags = Sequence[Mapping[str, str]] | Mapping[str, str]
@@ -22,29 +23,6 @@ METRIC_LIMIT = 40
 METRIC_REGEX_LIMIT = 500
 _CHANNEL_NAME = re.compile(r"[A-Za-z0-9.\-_]{1,64}")
 _ENVIRONMENT_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceGroup:
-    """One group of equal instances in a mixed cluster.
-
-    Attributes:
-        instance_group_name: as channels and distributions refer to it.
-        instance_type: as in `ml.m5.xlarge`.
-        instance_count: how many.
-    """
-
-    instance_group_name: str
-    instance_type: str
-    instance_count: int
-
-    def request(self) -> dict[str, Any]:
-        """The entry as CreateTrainingJob takes it."""
-        return {
-            "InstanceGroupName": self.instance_group_name,
-            "InstanceType": self.instance_type,
-            "InstanceCount": self.instance_count,
-        }
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -123,7 +123,7 @@ class Transformer:
         join_source: str | None = None,
         experiment_config: Mapping[str, str] | None = None,
         model_client_config: Mapping[str, Any] | None = None,
-        batch_data_capture_config: Mapping[str, Any] | None = None,
+        batch_data_capture_config: Any = None,
         wait: bool = True,
         logs: bool = True,
     ) -> None:
@@ -141,7 +141,8 @@ class Transformer:
             join_source: `Input` joins each result with its record.
             experiment_config: as CreateTransformJob takes it.
             model_client_config: as CreateTransformJob takes it.
-            batch_data_capture_config: `DataCaptureConfig` as CreateTransformJob takes it.
+            batch_data_capture_config: a `BatchDataCaptureConfig` of `intermodal.inputs`, or
+                `DataCaptureConfig` as CreateTransformJob takes it.
             wait: until the job has ended.
             logs: whether status changes and log lines are shown meanwhile.
 
@@ -285,10 +286,11 @@ class Transformer:
             "Tags": self.sagemaker_session.defaults.with_tags(tag_list(self.tags), "TransformJob"),
         }
 
-    def _capture(self, given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    def _capture(self, config: Any) -> dict[str, Any] | None:
         """With the defaults' key where something is captured and none is given."""
-        if not given:
+        if not config:
             return None
+        given = config.request() if hasattr(config, "request") else config
         defaults = self.sagemaker_session.defaults
         key = defaults.or_given(given.get("KmsKeyId"), *TRANSFORM_CAPTURE_KEY)
         return _present(**{**given, "KmsKeyId": key})

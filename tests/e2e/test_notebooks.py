@@ -1,39 +1,15 @@
 """The notebooks in examples/, executed as a user's Jupyter executes them."""
 
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tests.helpers.engine import RunningEngine
 from tests.helpers.examples import EXAMPLES
+from tests.helpers.notebooks import executed, printed, read, shown
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-def read(file: Path) -> Any:
-    return nbformat.reads(file.read_text(), as_version=4)  # type: ignore[no-untyped-call]
-
-
-def executed(name: str, engine: RunningEngine) -> Any:
-    """The notebook with its outputs; a cell that fails is an error."""
-    notebook = read(EXAMPLES / name)
-    client = NotebookClient(notebook, resources={"metadata": {"path": str(EXAMPLES)}}, timeout=300)
-    client.execute(env=engine.environment)
-    return notebook
-
-
-def shown(notebook: Any, mime: str) -> str:
-    """All that cells display of that kind."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "\n".join(output.data[mime] for output in outputs if mime in output.get("data", {}))
-
-
-def printed(notebook: Any) -> str:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
 def test_the_quickstart_trains_in_one_display_deploys_and_predicts(engine: RunningEngine) -> None:

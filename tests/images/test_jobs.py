@@ -27,6 +27,7 @@ from tests.helpers.docker_registry import docker_registry
 from tests.helpers.driver_stages import wait_for
 from tests.helpers.engine import RunningEngine, running_engine
 from tests.helpers.examples import EXAMPLES, run_example, told
+from tests.helpers.notebooks import executed, shown
 from tests.helpers.script_mode import (
     BUCKET,
     ROLE,
@@ -373,6 +374,18 @@ def test_what_was_pushed_to_ecr_is_pulled_and_trains(
         assert docker().ask("image", "inspect", f"{repository}:1") is not None
     finally:
         docker().run("rmi", "--force", f"{repository}:1")
+
+
+def test_the_notebook_with_an_own_container_trains_in_it(beside: DockerEngine) -> None:
+    name = "my-training:1"
+    done = make("build-train", CODE=str(EXAMPLES / "own_image"), TAG=name)
+    assert done.returncode == 0, done.stderr
+    try:
+        html = shown(executed("own_container.ipynb", beside.engine), "text/html")
+        assert html.count("<b>Completed</b>") == 1
+        assert "is not built here" not in html
+    finally:
+        docker().run("rmi", "--force", name)
 
 
 def run_make_push(engine: RunningEngine, local: str, repository: str) -> str:

@@ -8,9 +8,9 @@ import pytest
 from intermodal import Session
 from intermodal.estimator import Estimator
 from intermodal.inputs import FileSystemInput, TrainingInput
+from intermodal.instance_group import InstanceGroup
 from intermodal.mxnet import MXNet
 from intermodal.pytorch import PyTorch
-from intermodal.training_options import InstanceGroup
 from tests.helpers.fake_aws import ROLE_ARN, FakeAws
 
 

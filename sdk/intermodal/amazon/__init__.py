@@ -1,0 +1,1 @@
+"""What Amazon's own algorithms need."""
