@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EventStreamError
 
 from intermodal_engine.router.router import Backend, Health, Route, Router
 from intermodal_engine.services import sagemaker_runtime
@@ -109,7 +109,6 @@ def test_headers_go_both_ways(stage: Stage) -> None:
         ("InferenceComponentName", "part", "Inference Component Name header is not allowed"),
         ("TargetContainerHostname", "second", "Endpoint web has one container"),
         ("EnableExplanations", "`true`", "Endpoint web has no explainer"),
-        ("SessionId", "NEW_SESSION", "Endpoint web keeps no sessions"),
         ("PrefixAwareId", "a", "Endpoint web does not route by prefix"),
     ],
 )
@@ -223,3 +222,40 @@ def test_without_a_healthy_instance_the_service_is_unavailable(stage: Stage) -> 
     with pytest.raises(ClientError, match="The service is unavailable") as caught:
         stage.client().invoke_endpoint(EndpointName="web", Body=b"x")
     assert code_of(caught) == ("ServiceUnavailable", 503)
+
+
+def test_a_streamed_answer_comes_as_events_one_by_one(stage: Stage) -> None:
+    raw = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+        b"X-Amzn-SageMaker-Custom-Attributes: a=b\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n"
+    )
+    stage.reply = Reply(raw=raw)
+    answer = stage.client().invoke_endpoint_with_response_stream(EndpointName="web", Body=b"x")
+    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+    assert b"".join(parts) == b"firstsecond"
+    assert answer["ContentType"] == "text/event-stream"
+    assert (answer["InvokedProductionVariant"], answer["CustomAttributes"]) == ("main", "a=b")
+
+
+def test_a_streamed_answer_that_breaks_off_ends_with_the_services_exception(stage: Stage) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    stage.reply = Reply(raw=raw, close=True)
+    answer = stage.client().invoke_endpoint_with_response_stream(EndpointName="web", Body=b"x")
+    events = iter(answer["Body"])
+    assert next(events) == {"PayloadPart": {"Bytes": b"first"}}
+    with pytest.raises(EventStreamError, match="the answer broke off") as caught:
+        next(events)
+    assert caught.value.response["Error"]["Code"] == "ModelStreamError"
+
+
+def test_a_stream_that_the_model_refuses_is_its_error(stage: Stage) -> None:
+    stage.reply = Reply(b"no such thing", status=400)
+    with pytest.raises(ClientError, match="no such thing") as caught:
+        stage.client().invoke_endpoint_with_response_stream(EndpointName="web", Body=b"x")
+    assert code_of(caught) == ("ModelError", 424)
+
+
+def test_a_session_that_nobody_holds_is_told(stage: Stage) -> None:
+    with pytest.raises(ClientError, match="Session gone of endpoint web does not exist") as caught:
+        stage.client().invoke_endpoint(EndpointName="web", Body=b"x", SessionId="gone")
+    assert code_of(caught) == ("ValidationError", 400)

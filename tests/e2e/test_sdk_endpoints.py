@@ -112,7 +112,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
         "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
         "MultiModel": lambda: many.deploy(1, "ml.m5.large"),
         "Containers": lambda: row.deploy(1, "ml.m5.large"),
-        "InvokeEndpointWithResponseStream": lambda: predictor.predict_stream([1]),
         "application-autoscaling": lambda: predictor.autoscale(1, 2, 70),
     }
 
@@ -125,7 +124,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
         "ServerlessConfig",
         "MultiModel",
         "Containers",
-        "InvokeEndpointWithResponseStream",
         "application-autoscaling",
     ],
 )
@@ -134,6 +132,11 @@ def test_what_the_engine_does_not_serve_it_names(
 ) -> None:
     with pytest.raises(ClientError, match=words):
         not_served(session, predictor)[words]()
+
+
+def test_an_answer_is_streamed(predictor: Predictor) -> None:
+    parts = list(predictor.predict_stream([1, 2]))
+    assert b"".join(parts).strip().startswith(b"[")
 
 
 def test_a_folder_goes_up_and_comes_back_as_it_was(session: LocalSession, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from intermodal_engine.router.router import (
     Health,
     Invocation,
     InvocationResult,
+    Limits,
     Rhythm,
     Route,
     Router,
@@ -27,11 +28,16 @@ RHYTHM = Rhythm(starting_s=0.02, steady_s=0.3, timeout_s=0.3)
 class Stage:
     """A router on an event loop of its own, and the servers behind it."""
 
-    def __init__(self, timeout_s: float = PATIENCE_S, rhythm: Rhythm = RHYTHM) -> None:
+    def __init__(
+        self,
+        timeout_s: float = PATIENCE_S,
+        rhythm: Rhythm = RHYTHM,
+        limits: Limits | None = None,
+    ) -> None:
         self.listener_fails = False
         self.news: list[tuple[str, str, Health]] = []
         self._changed = threading.Condition()
-        self.router = Router(self._on_health, timeout_s, rhythm)
+        self.router = Router(self._on_health, timeout_s, rhythm, limits)
         self.instances: list[HttpInstance] = []
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

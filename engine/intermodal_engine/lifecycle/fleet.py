@@ -19,7 +19,7 @@ from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.lifecycle.model_files import ModelStore
-from intermodal_engine.router.router import Backend, Health, Route, Router
+from intermodal_engine.router.router import Backend, Health, Route, Router, Strategy
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
@@ -141,16 +141,26 @@ class Fleet:
         )
         return self._instances.status(instance)
 
-    def direct(self, record: Record, generation: int) -> None:
-        """Sends the endpoint's traffic to one deployment, by its variants' weights."""
-        variants = record.state["deployments"][str(generation)]["variants"]
-        self._router.direct(
-            record.name,
-            [
-                Route(generation, name, float(variant["weight"]))
+    def direct(self, record: Record) -> None:
+        """Sends the endpoint's traffic where its record says, by its variants' weights."""
+        state = record.state
+        traffic = state.get("traffic") or {str(state["current"]): 1.0}
+        routes = []
+        for generation, share in traffic.items():
+            variants = state["deployments"][generation]["variants"]
+            own = [one["weight"] for one in variants.values() if not one.get("is_shadow")]
+            scale = share / (sum(own) or 1.0)
+            routes += [
+                Route(
+                    int(generation),
+                    name,
+                    float(variant["weight"]) * scale,
+                    _strategy(variant),
+                    is_shadow=variant.get("is_shadow", False),
+                )
                 for name, variant in variants.items()
-            ],
-        )
+            ]
+        self._router.direct(record.name, routes)
 
     def forget(self, record: Record) -> None:
         """Drops an endpoint whose members have all ended, and its folder."""
@@ -231,6 +241,12 @@ class Fleet:
     def _log_file(self, record: Record, member: Member) -> Path:
         stream = f"{member.variant}/{member.member_id}"
         return self._log_streams.path(self.log_group(record), stream)
+
+
+def _strategy(variant: Mapping[str, Any]) -> Strategy:
+    """What the variant's `RoutingConfig` says; by default the instance with the least to do."""
+    routing = variant.get("routing") or {}
+    return Strategy(routing.get("RoutingStrategy", Strategy.LEAST_OUTSTANDING_REQUESTS))
 
 
 def _cores_of_one(variants: Mapping[str, Any], variant: Mapping[str, Any]) -> int:

@@ -93,6 +93,7 @@ class ConnectionPool:
         self._port = port
         self._on_lost = on_lost
         self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
         self._is_closed = False
         self._is_heard = False
 
@@ -108,6 +109,7 @@ class ConnectionPool:
         while self._idle and not fresh:
             connection = self._idle.pop()
             if connection.is_open:
+                self._busy.add(connection)
                 return connection
         loop = asyncio.get_running_loop()
         try:
@@ -119,17 +121,20 @@ class ConnectionPool:
             raise ConnectFailedError(
                 f"{self._host}:{self._port}: {error or 'no answer'}"
             ) from error
+        self._busy.add(connection)
         return connection
 
     def release(self, connection: "Connection") -> None:
         """Takes back a connection that can carry another request."""
+        self._busy.discard(connection)
         if self._is_closed or len(self._idle) >= _IDLE_LIMIT:
             connection.abort()
         else:
             self._idle.append(connection)
 
     def lose(self, connection: "Connection") -> None:
-        """Drops a connection that has ended while it was idle."""
+        """Drops a connection that has ended."""
+        self._busy.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
             self._on_lost()
@@ -149,9 +154,15 @@ class ConnectionPool:
             self._idle.pop().abort()
 
     def close(self) -> None:
-        """Closes what is idle, now and later."""
+        """Closes everything, now and later: nobody is there any more.
+
+        Of a machine that has vanished not even an end of the stream may come: who waits for an
+        answer is told here.
+        """
         self._is_closed = True
         self.flush()
+        for connection in list(self._busy):
+            connection.vanish()
 
 
 class Connection(asyncio.Protocol):
@@ -177,6 +188,7 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._is_sent = False
         self._has_ended = True
+        self._has_vanished = False
 
     @property
     def is_open(self) -> bool:
@@ -187,6 +199,11 @@ class Connection(asyncio.Protocol):
         """Closes it at once."""
         if self._transport is not None:
             self._transport.abort()
+
+    def vanish(self) -> None:
+        """Ends the exchange under way: whoever had the request is gone, and may have begun it."""
+        self._has_vanished = True
+        self.abort()
 
     async def exchange(self, head: bytes, body: Body, timeout_s: float) -> Answer:
         """Sends a request and returns its answer.
@@ -278,8 +295,8 @@ class Connection(asyncio.Protocol):
         """Ends an answer that lasts until the close; anything else unfinished has failed."""
         self._transport = None
         self._may_write.set()
+        self._pool.lose(self)
         if self._has_ended:
-            self._pool.lose(self)
             return
         incoming = self._incoming
         if incoming.lasts_until_close and exc is None:
@@ -289,7 +306,7 @@ class Connection(asyncio.Protocol):
             self._fail(
                 ConnectionLostError(
                     f"the instance closed the connection: {exc or 'end of stream'}",
-                    is_stale=self._uses > 1 and not incoming.has_begun,
+                    is_stale=self._uses > 1 and not incoming.has_begun and not self._has_vanished,
                 )
             )
 

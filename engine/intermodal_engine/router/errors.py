@@ -3,6 +3,8 @@
 RouterError                  anything below
 ├── UnknownEndpointError     the router has no instance of that endpoint
 ├── UnknownVariantError      the endpoint has no variant of that name
+├── UnknownSessionError      no instance holds a session of that id (any more)
+├── OverloadedError          all instances are busy, and too many requests wait already
 ├── NoHealthyInstanceError   there are instances, but none that may get the request
 ├── ConnectFailedError       no connection; not a byte of the request was sent
 ├── ConnectionLostError      the connection ended before the whole answer came
@@ -21,6 +23,14 @@ class UnknownEndpointError(RouterError):
 
 class UnknownVariantError(RouterError):
     """The endpoint has no variant of that name."""
+
+
+class UnknownSessionError(RouterError):
+    """No instance holds a session of that id, or none does any more."""
+
+
+class OverloadedError(RouterError):
+    """All instances are busy, and too many requests wait already, or have waited for too long."""
 
 
 class NoHealthyInstanceError(RouterError):

@@ -1,6 +1,7 @@
 """What the router knows of one instance, and which of several gets the next request."""
 
 import asyncio
+import random
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -81,6 +82,13 @@ class Watched:
         return self.health is Health.HEALTHY and not self.is_draining
 
 
+class Strategy(StrEnum):
+    """`RoutingStrategy` of a variant: how one of its instances is chosen."""
+
+    LEAST_OUTSTANDING_REQUESTS = "LEAST_OUTSTANDING_REQUESTS"
+    RANDOM = "RANDOM"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where part of an endpoint's traffic goes: to one variant of one deployment.
@@ -89,11 +97,15 @@ class Route:
         generation: number of the deployment.
         variant: the production variant's name.
         weight: its share of the traffic, over the sum of all of the endpoint's weights.
+        strategy: how one of its instances is chosen.
+        is_shadow: it gets copies of that share of the requests, and answers nobody.
     """
 
     generation: int
     variant: str
     weight: float
+    strategy: Strategy = Strategy.LEAST_OUTSTANDING_REQUESTS
+    is_shadow: bool = False
 
 
 @dataclass(slots=True)
@@ -129,14 +141,23 @@ def choose_route(direction: Direction, available: Collection[Route]) -> Route:
     return chosen
 
 
-def choose_instance(candidates: Iterable[Watched], avoided_zones: Collection[str]) -> Watched:
+def choose_instance(
+    candidates: Iterable[Watched],
+    avoided_zones: Collection[str],
+    strategy: Strategy = Strategy.LEAST_OUTSTANDING_REQUESTS,
+) -> Watched:
     """Picks the instance with the fewest requests under way; on a tie, the longest unused zone.
 
     Args:
         candidates: ready ones, at least one.
         avoided_zones: where an earlier attempt failed.
+        strategy: RANDOM picks any of those that are in no doubt.
     """
     ready = list(candidates)
+    if strategy is Strategy.RANDOM:
+        sure = [one for one in ready if not one.is_suspect]
+        near = [one for one in sure if one.backend.zone not in avoided_zones]
+        return random.choice(near or sure or ready)
     zone_used: dict[str, int] = {}
     for one in ready:
         zone = one.backend.zone

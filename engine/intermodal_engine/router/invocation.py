@@ -14,6 +14,8 @@ class Invocation:
         body: bytes can be sent again to another instance; a stream only until it was begun.
         content_length: length of a streamed body in bytes; None sends it chunked.
         target_variant: the one variant that may serve it.
+        session_id: of a session that an instance holds, or NEW_SESSION.
+        timeout_s: for the whole answer; None: the router's own.
     """
 
     path: str
@@ -21,6 +23,8 @@ class Invocation:
     body: bytes | AsyncIterator[bytes] = b""
     content_length: int | None = None
     target_variant: str | None = None
+    session_id: str | None = None
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

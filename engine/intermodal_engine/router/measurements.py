@@ -4,6 +4,7 @@ Sums, not single values, so that a thousand invocations cost as much to keep as 
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,6 +58,31 @@ class Measurements:
             sums[1] += value
             sums[2] = min(sums[2], value)
             sums[3] = max(sums[3], value)
+
+    def count(self, backend: Backend, began: float, sent: float, status: int) -> None:
+        """Adds one invocation that has just ended, by CloudWatch's names and units.
+
+        AWS page: monitoring-cloudwatch. Latencies are in microseconds; errors are 1 or 0.
+
+        Args:
+            backend: who got it.
+            began: when the router got it, by `time.perf_counter`.
+            sent: when it went to the instance.
+            status: the instance's answer; 500 stands for none.
+        """
+        ended = time.perf_counter()
+        self.record(backend, "Invocations", 1.0)
+        self.record(backend, "Invocation4XXErrors", float(400 <= status < 500))
+        self.record(backend, "Invocation5XXErrors", float(status >= 500))
+        self.record(backend, "InvocationModelErrors", float(status >= 400))
+        self.record(backend, "ModelLatency", (ended - sent) * 1e6)
+        self.record(backend, "OverheadLatency", (sent - began) * 1e6)
+
+    def count_unserved(self, nobody: Backend) -> None:
+        """Adds one invocation that no instance got."""
+        self.record(nobody, "Invocations", 1.0)
+        self.record(nobody, "Invocation4XXErrors", 0.0)
+        self.record(nobody, "Invocation5XXErrors", 1.0)
 
     def take(self) -> list[Measurement]:
         """All that came since the last call; a second that is not over comes in two parts."""

@@ -7,6 +7,7 @@ from other threads; one lock guards what both touch, and nobody waits while hold
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,8 +19,10 @@ from intermodal_engine.router.errors import (
     ConnectionLostError,
     InvalidAnswerError,
     NoHealthyInstanceError,
+    OverloadedError,
     RouterError,
     UnknownEndpointError,
+    UnknownSessionError,
     UnknownVariantError,
 )
 from intermodal_engine.router.health import Rhythm, watch
@@ -28,11 +31,16 @@ from intermodal_engine.router.instance import (
     Direction,
     Health,
     Route,
+    Strategy,
     Watched,
     choose_instance,
     choose_route,
 )
 from intermodal_engine.router.invocation import Invocation, InvocationResult
+from intermodal_engine.router.limits import Limits, Waiting
+from intermodal_engine.router.measurements import Measurements
+from intermodal_engine.router.sessions import NEW_SESSION, Sessions
+from intermodal_engine.router.shadows import Shadows
 
 __all__ = [
     "AnswerTimeoutError",
@@ -43,12 +51,16 @@ __all__ = [
     "InvalidAnswerError",
     "Invocation",
     "InvocationResult",
+    "Limits",
     "NoHealthyInstanceError",
+    "OverloadedError",
     "Rhythm",
     "Route",
     "Router",
     "RouterError",
+    "Strategy",
     "UnknownEndpointError",
+    "UnknownSessionError",
     "UnknownVariantError",
 ]
 
@@ -60,6 +72,10 @@ OnHealth = Callable[[str, str, Health], None]
 _log = logging.getLogger(__name__)
 
 
+class _BusyError(Exception):
+    """All instances that may get a request work on as many as they may."""
+
+
 class Router:
     """All endpoints' traffic.
 
@@ -67,6 +83,8 @@ class Router:
         on_health: told of every change.
         timeout_s: how long an instance may take for one answer.
         rhythm: how often instances are pinged.
+        limits: how much an endpoint takes at once.
+        now: epoch seconds.
     """
 
     def __init__(
@@ -74,7 +92,14 @@ class Router:
         on_health: OnHealth,
         timeout_s: float = INVOCATION_TIMEOUT_S,
         rhythm: Rhythm | None = None,
+        limits: Limits | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        self.measurements = Measurements(now)
+        self._limits = limits or Limits()
+        self._waiting = Waiting(self._limits)
+        self._sessions = Sessions(now)
+        self._shadows = Shadows(self._send_copy)
         self._on_health = on_health
         self._timeout_s = timeout_s
         self._rhythm = rhythm or Rhythm()
@@ -136,7 +161,7 @@ class Router:
                 self._watched[backend_id].is_draining = True
 
     def remove(self, backend_id: str) -> None:
-        """Stops to watch an instance; requests under way go on."""
+        """Stops to watch an instance that has ended; requests under way have failed."""
         with self._lock:
             watched = self._watched.pop(backend_id, None)
             if watched is None:
@@ -183,15 +208,30 @@ class Router:
         """
         if not isinstance(invocation.body, bytes) and invocation.content_length is None:
             invocation = replace(invocation, body=b"".join([c async for c in invocation.body]))
+        began = time.perf_counter()
+        try:
+            result = await self._invoke(endpoint, invocation, began)
+        except (NoHealthyInstanceError, OverloadedError, ConnectFailedError):
+            self._count_unserved(endpoint)
+            raise
+        self._sessions.take(endpoint, result.backend_id, result.headers)
+        return result
+
+    async def _invoke(
+        self, endpoint: str, invocation: Invocation, began: float
+    ) -> InvocationResult:
         tried: dict[str, str] = {}
         failure: ConnectFailedError | None = None
         while True:
             try:
-                watched = self._choose(endpoint, invocation.target_variant, tried)
+                watched = self._choose(endpoint, invocation, tried)
+            except _BusyError:
+                await self._waiting.wait(endpoint)
+                continue
             except NoHealthyInstanceError as error:
                 raise failure or error from None
             try:
-                return await self._attempt(watched, invocation)
+                return await self._attempt(watched, invocation, began)
             except ConnectFailedError as error:
                 failure = error
                 watched.suspect()
@@ -202,9 +242,9 @@ class Router:
                 if not error.is_stale:
                     raise
 
-    def _choose(
-        self, endpoint: str, target_variant: str | None, tried: Mapping[str, str]
-    ) -> Watched:
+    def _choose(self, endpoint: str, invocation: Invocation, tried: Mapping[str, str]) -> Watched:
+        holder = self._holder(endpoint, invocation.session_id)
+        target_variant = invocation.target_variant
         with self._lock:
             direction = self._directions.get(endpoint)
             if direction is None:
@@ -212,41 +252,87 @@ class Router:
             routes = {
                 (route.generation, route.variant): route
                 for route in direction.routes
-                if target_variant in (None, route.variant)
+                if target_variant in (None, route.variant) and not route.is_shadow
             }
             if not routes:
                 raise UnknownVariantError(target_variant)
             available: dict[Route, list[Watched]] = {}
+            is_busy = False
             for one in self._endpoints.get(endpoint, {}).values():
                 route = routes.get((one.backend.generation, one.backend.variant))
-                if route and one.is_ready and one.backend.backend_id not in tried:
+                if not route or not one.is_ready or one.backend.backend_id in tried:
+                    continue
+                if holder not in (None, one.backend.backend_id):
+                    continue
+                if one.in_flight >= self._limits.in_flight:
+                    is_busy = True
+                else:
                     available.setdefault(route, []).append(one)
             if not available:
-                raise NoHealthyInstanceError(endpoint)
+                raise self._none_available(endpoint, invocation, holder, is_busy=is_busy)
             route = choose_route(direction, available)
-            watched = choose_instance(available[route], set(tried.values()))
-            self._requests += 1
-            watched.last_used = self._requests
-            watched.in_flight += 1
-            return watched
+            watched = choose_instance(available[route], set(tried.values()), route.strategy)
+            self._take(watched)
+            shadow = self._shadows.chosen(direction, invocation, self._endpoints[endpoint].values())
+            if shadow is not None:
+                self._take(shadow)
+        if shadow is not None:
+            self._shadows.send(shadow, invocation)
+        return watched
 
-    async def _attempt(self, watched: Watched, invocation: Invocation) -> InvocationResult:
+    def _holder(self, endpoint: str, session_id: str | None) -> str | None:
+        """The instance that holds the request's session; None for a request without one."""
+        if session_id in (None, NEW_SESSION):
+            return None
+        holder = self._sessions.find(endpoint, str(session_id))
+        if holder is None:
+            raise UnknownSessionError(session_id)
+        return holder
+
+    def _none_available(
+        self, endpoint: str, invocation: Invocation, holder: str | None, *, is_busy: bool
+    ) -> Exception:
+        if is_busy:
+            return _BusyError()
+        if holder is not None:
+            return UnknownSessionError(invocation.session_id)
+        return NoHealthyInstanceError(endpoint)
+
+    def _take(self, watched: Watched) -> None:
+        self._requests += 1
+        watched.last_used = self._requests
+        watched.in_flight += 1
+
+    async def _attempt(
+        self, watched: Watched, invocation: Invocation, began: float
+    ) -> InvocationResult:
         """One exchange with one instance, which `_choose` has counted as under way."""
         backend = watched.backend
         is_stream = not isinstance(invocation.body, bytes)
+        sent = time.perf_counter()
         try:
             # A stream cannot be sent twice, so it never goes over a connection that may be dead.
             connection = await watched.pool.acquire(fresh=is_stream)
             answer = await connection.exchange(
-                _head(backend, invocation), invocation.body, self._timeout_s
+                _head(backend, invocation), invocation.body, invocation.timeout_s or self._timeout_s
             )
-        except BaseException:
+        except ConnectFailedError:
             self._finish(watched)
             raise
-        if isinstance(answer.body, bytes):
+        except BaseException as error:
             self._finish(watched)
+            if isinstance(error, RouterError):
+                self.measurements.count(backend, began, sent, 500)
+            raise
+
+        def end() -> None:
+            self._finish(watched)
+            self.measurements.count(backend, began, sent, answer.status)
+
+        if isinstance(answer.body, bytes):
+            end()
         else:
-            answer.body.on_end(lambda: self._finish(watched))
+            answer.body.on_end(end)
         return InvocationResult(
             answer.status,
             answer.headers,
@@ -256,9 +342,32 @@ class Router:
             backend.zone,
         )
 
+    async def _send_copy(self, watched: Watched, invocation: Invocation) -> None:
+        """A shadow's exchange, whose answer nobody gets."""
+        try:
+            result = await self._attempt(watched, invocation, time.perf_counter())
+            if not isinstance(result.body, bytes):
+                async for _ in result.body:
+                    pass
+        except RouterError as error:
+            watched.suspect()
+            _log.info("shadow `%s`: %s", watched.backend.backend_id, error)
+
+    def _count_unserved(self, endpoint: str) -> None:
+        """A request that no instance got counts against the endpoint's variant all the same."""
+        with self._lock:
+            direction = self._directions.get(endpoint)
+        if direction is None or not direction.routes:
+            return
+        route = direction.routes[0]
+        self.measurements.count_unserved(
+            Backend("", endpoint, route.variant, route.generation, "", "", 0)
+        )
+
     def _finish(self, watched: Watched) -> None:
         with self._lock:
             watched.in_flight -= 1
+        self._waiting.wake(watched.backend.endpoint)
 
     # Health, on the event loop.
 

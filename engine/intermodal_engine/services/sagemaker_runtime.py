@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 from collections.abc import AsyncIterator
 from typing import Any
 
+from intermodal_engine.router.connection import AnswerStream
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -13,14 +14,19 @@ from intermodal_engine.router.router import (
     Invocation,
     InvocationResult,
     NoHealthyInstanceError,
+    OverloadedError,
     RouterError,
     UnknownEndpointError,
+    UnknownSessionError,
     UnknownVariantError,
 )
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.wire.errors import ServiceError
 
 BODY_LIMIT_BYTES = 25 << 20
+STREAM_TIMEOUT_S = 480.0
+"""How long an answer may take that is streamed: AWS allows 8 minutes."""
+
 # A body up to this size is read before it is sent, so that it can be sent to another instance.
 REPLAYABLE_BYTES = 1 << 20
 _ERROR_TEXT_LIMIT_BYTES = 64 << 10
@@ -35,6 +41,7 @@ REQUEST_HEADERS = {
     "Accept": "Accept",
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
+    "SessionId": "X-Amzn-SageMaker-Session-Id",
 }
 _ANSWER_HEADERS = {
     "ContentType": "content-type",
@@ -54,7 +61,6 @@ NOT_SERVED = {
     # Ours.
     "TargetContainerHostname": "Endpoint {endpoint} has one container.",
     "EnableExplanations": "Endpoint {endpoint} has no explainer.",
-    "SessionId": "Endpoint {endpoint} keeps no sessions.",
     "PrefixAwareId": "Endpoint {endpoint} does not route by prefix.",
 }
 """Members of a request whose meaning this engine cannot give yet."""
@@ -62,6 +68,42 @@ NOT_SERVED = {
 
 async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """Sends a request to one of the endpoint's instances and hands its answer back."""
+    result = await _invoke(call, parameters)
+    return {
+        "Body": result.body,
+        "InvokedProductionVariant": result.variant,
+        **_answer_headers(result),
+    }
+
+
+async def invoke_endpoint_with_response_stream(call: Call, parameters: Parameters) -> Parameters:
+    """Sends a request to one of the endpoint's instances and hands its answer on as it comes."""
+    result = await _invoke(call, parameters, STREAM_TIMEOUT_S)
+    members = {
+        "ContentType": result.headers.get("content-type"),
+        "CustomAttributes": result.headers.get("x-amzn-sagemaker-custom-attributes"),
+    }
+    return {
+        "Body": _payload_parts(result.body),
+        "InvokedProductionVariant": result.variant,
+        **{name: value for name, value in members.items() if value is not None},
+    }
+
+
+OPERATIONS: dict[str, Operation] = {
+    "InvokeEndpoint": invoke_endpoint,
+    "InvokeEndpointWithResponseStream": invoke_endpoint_with_response_stream,
+}
+
+
+async def _invoke(
+    call: Call, parameters: Parameters, timeout_s: float | None = None
+) -> InvocationResult:
+    """One invocation whose instance answered well.
+
+    Raises:
+        ServiceError: nobody did, or the model refused.
+    """
     endpoint = parameters["EndpointName"]
     _check_served(endpoint, parameters)
     invocation = Invocation(
@@ -70,6 +112,8 @@ async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
         body=await _body(call, parameters["Body"]),
         content_length=_content_length(call),
         target_variant=parameters.get("TargetVariant"),
+        session_id=parameters.get("SessionId"),
+        timeout_s=timeout_s,
     )
     try:
         result = await call.backends.router.invoke(endpoint, invocation)
@@ -77,14 +121,30 @@ async def invoke_endpoint(call: Call, parameters: Parameters) -> Parameters:
         raise _failure(call, endpoint, error) from None
     if result.status >= 400:
         raise _model_error(call, endpoint, result.status, await _text(result))
-    return {
-        "Body": result.body,
-        "InvokedProductionVariant": result.variant,
-        **_answer_headers(result),
-    }
+    return result
 
 
-OPERATIONS: dict[str, Operation] = {"InvokeEndpoint": invoke_endpoint}
+async def _payload_parts(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[Parameters]:
+    """The answer as events; one that breaks off ends with AWS's exception for it."""
+    if isinstance(body, bytes):
+        if body:
+            yield {"PayloadPart": {"Bytes": body}}
+        return
+    try:
+        async for chunk in body:
+            yield {"PayloadPart": {"Bytes": chunk}}
+    except RouterError as error:
+        code = (
+            "ModelInvocationTimeExceeded"
+            if isinstance(error, AnswerTimeoutError)
+            else ("StreamBroken")
+        )
+        raise ServiceError(
+            "ModelStreamError", f"the answer broke off: {error}", fields={"ErrorCode": code}
+        ) from error
+    finally:
+        if isinstance(body, AnswerStream):
+            await body.aclose()
 
 
 def _check_served(endpoint: str, parameters: Parameters) -> None:
@@ -169,6 +229,12 @@ def _failure(call: Call, endpoint: str, error: RouterError) -> ServiceError:
         return ServiceError(
             "ValidationError", f"Variant {error} not found for endpoint {endpoint}."
         )
+    if isinstance(error, UnknownSessionError):
+        return ServiceError(
+            "ValidationError",
+            f"Session {error} of endpoint {endpoint} does not exist, has expired, or its instance "
+            "is gone. Open another one with `SessionId` NEW_SESSION.",
+        )
     if isinstance(error, AnswerTimeoutError):
         return _model_error(call, endpoint, 0, _TIMED_OUT)
     if isinstance(error, InvalidAnswerError):
@@ -188,6 +254,8 @@ def _unavailable(endpoint: str, error: RouterError) -> ServiceError:
     """AWS's clients send a request again after this one."""
     if isinstance(error, NoHealthyInstanceError):
         why = "none of its instances is healthy"
+    elif isinstance(error, OverloadedError):
+        why = str(error)
     elif isinstance(error, ConnectFailedError):
         why = f"its instances cannot be connected to ({error})"
     else:

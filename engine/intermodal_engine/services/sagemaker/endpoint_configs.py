@@ -20,14 +20,14 @@ _NOT_SERVED = {
     "AsyncInferenceConfig": "use a real-time endpoint",
     "DataCaptureConfig": "leave it out",
     "ExplainerConfig": "leave it out",
-    "ShadowProductionVariants": "leave them out",
 }
+_STRATEGIES = ("RANDOM", "LEAST_OUTSTANDING_REQUESTS")
 
 
 def create_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
     """Stores a configuration whose models exist."""
     _check(parameters)
-    for variant in parameters["ProductionVariants"]:
+    for variant in _all_variants(parameters):
         find_model(call, variant["ModelName"])
     name = parameters["EndpointConfigName"]
     config_arn = arn(call, KIND, name)
@@ -45,14 +45,16 @@ def create_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
 def describe_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
     """A configuration as it was created, with the service's defaults filled in."""
     record = find_config(call, parameters["EndpointConfigName"])
-    variants = [
-        {"InitialVariantWeight": 1.0, **variant} for variant in record.request["ProductionVariants"]
-    ]
+    variants: Parameters = {
+        member: [{"InitialVariantWeight": 1.0, **variant} for variant in record.request[member]]
+        for member in ("ProductionVariants", "ShadowProductionVariants")
+        if member in record.request
+    }
     return {
         **copy_members(
             record.request, "EndpointConfigName", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"
         ),
-        "ProductionVariants": variants,
+        **variants,
         "EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False),
         "EndpointConfigArn": record.arn,
         "CreationTime": when(record.created_at),
@@ -99,39 +101,72 @@ def variants_of(call: Call, config: Record) -> dict[str, Any]:
     Raises:
         ServiceError: a model has been deleted.
     """
-    variants = {}
-    for variant in config.request["ProductionVariants"]:
-        model = find_model(call, variant["ModelName"])
-        variants[variant["VariantName"]] = {
-            "container": container_of(model),
-            "role_arn": model.request.get("ExecutionRoleArn", ""),
-            "network_isolation": model.request.get("EnableNetworkIsolation", False),
-            "instance_type": variant["InstanceType"],
-            "count": variant["InitialInstanceCount"],
-            "weight": variant.get("InitialVariantWeight", 1.0),
-            "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
-        }
+    shadows = config.request.get("ShadowProductionVariants", [])
+    variants = {
+        variant["VariantName"]: _deployable(call, variant)
+        for variant in config.request["ProductionVariants"]
+    }
+    for variant in shadows:
+        variants[variant["VariantName"]] = {**_deployable(call, variant), "is_shadow": True}
     return variants
+
+
+def _deployable(call: Call, variant: Parameters) -> dict[str, Any]:
+    model = find_model(call, variant["ModelName"])
+    return {
+        "container": container_of(model),
+        "role_arn": model.request.get("ExecutionRoleArn", ""),
+        "network_isolation": model.request.get("EnableNetworkIsolation", False),
+        "instance_type": variant["InstanceType"],
+        "count": variant["InitialInstanceCount"],
+        "weight": variant.get("InitialVariantWeight", 1.0),
+        "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
+        "routing": variant.get("RoutingConfig"),
+    }
+
+
+def _all_variants(parameters: Parameters) -> list[Parameters]:
+    return [
+        *parameters["ProductionVariants"],
+        *parameters.get("ShadowProductionVariants", []),
+    ]
 
 
 def _check(parameters: Parameters) -> None:
     for member, instead in _NOT_SERVED.items():
         if parameters.get(member):
             raise not_served(f"`{member}`", instead)
-    names = [variant["VariantName"] for variant in parameters["ProductionVariants"]]
+    names = [variant["VariantName"] for variant in _all_variants(parameters)]
     if len(set(names)) < len(names):
         raise invalid("Variant names must be unique: found " + ", ".join(sorted(names)))
-    for variant in parameters["ProductionVariants"]:
-        where = f"(variant `{variant['VariantName']}`)"
-        if "ServerlessConfig" in variant:
-            raise not_served(
-                f"`ServerlessConfig` {where}", "give `InstanceType` and `InitialInstanceCount`"
-            )
-        if "ModelName" not in variant:
-            raise not_served(f"inference components {where}", "give `ModelName`")
-        missing = [one for one in ("InstanceType", "InitialInstanceCount") if one not in variant]
-        if missing:
-            raise invalid(f"You must specify {' and '.join(missing)} {where}")
+    for variant in _all_variants(parameters):
+        _check_variant(variant, f"(variant `{variant['VariantName']}`)")
+    _check_shadows(parameters)
+
+
+def _check_variant(variant: Parameters, where: str) -> None:
+    if "ServerlessConfig" in variant:
+        raise not_served(
+            f"`ServerlessConfig` {where}", "give `InstanceType` and `InitialInstanceCount`"
+        )
+    if "ModelName" not in variant:
+        raise not_served(f"inference components {where}", "give `ModelName`")
+    missing = [one for one in ("InstanceType", "InitialInstanceCount") if one not in variant]
+    if missing:
+        raise invalid(f"You must specify {' and '.join(missing)} {where}")
+    strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", _STRATEGIES[0])
+    if strategy not in _STRATEGIES:
+        raise not_served(f"`RoutingStrategy` `{strategy}` {where}", f"use {_STRATEGIES[1]}")
+
+
+def _check_shadows(parameters: Parameters) -> None:
+    """As AWS has it: one production variant, and one shadow of it."""
+    shadows = parameters.get("ShadowProductionVariants", [])
+    if shadows and (len(shadows) > 1 or len(parameters["ProductionVariants"]) > 1):
+        raise invalid(
+            "An endpoint configuration with a shadow variant has exactly one production variant "
+            "and one shadow variant"
+        )
 
 
 def _summary(record: Record) -> Parameters:

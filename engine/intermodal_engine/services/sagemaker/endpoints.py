@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from intermodal_engine.lifecycle.endpoint import EndpointBusyError
-from intermodal_engine.lifecycle.fleet import KIND, members_of
-from intermodal_engine.router.router import Health
+from intermodal_engine.lifecycle import deployment as deployments
+from intermodal_engine.lifecycle.endpoint import EndpointBusyError, Resize, UnknownVariantError
+from intermodal_engine.lifecycle.fleet import KIND
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.endpoint_configs import find_config, variants_of
+from intermodal_engine.services.sagemaker.endpoint_views import described
 from intermodal_engine.services.sagemaker.resources import arn, invalid, list_page, tags_of
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
 from intermodal_engine.wire.errors import ServiceError
@@ -34,38 +35,46 @@ def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
 
 def describe_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """An endpoint, its variants, and how many instances of each are healthy."""
-    record = find_endpoint(call, parameters["EndpointName"])
-    state = record.state
-    generation = state["current"] or state["target"] or max(map(int, state["deployments"]))
-    deployment = state["deployments"][str(generation)]
-    result: Parameters = {
-        "EndpointName": record.name,
-        "EndpointArn": record.arn,
-        "EndpointConfigName": deployment["config_name"],
-        "EndpointStatus": record.status,
-        "CreationTime": when(record.created_at),
-        "LastModifiedTime": when(record.modified_at),
-        "ProductionVariants": [
-            _variant(call, record, generation, name, variant)
-            for name, variant in deployment["variants"].items()
-        ],
-    }
-    if "failure_reason" in state:
-        result["FailureReason"] = state["failure_reason"]
-    return result
+    return described(call, find_endpoint(call, parameters["EndpointName"]))
 
 
 def update_endpoint(call: Call, parameters: Parameters) -> Parameters:
-    """Begins to deploy another configuration beside the one in service."""
-    for member in ("DeploymentConfig", "RetainAllVariantProperties"):
-        if parameters.get(member):
-            raise not_served(f"`{member}`", "leave it out: all traffic moves at once")
+    """Begins to deploy another configuration beside the one in service, as its policy says."""
     record = find_endpoint(call, parameters["EndpointName"])
     config = find_config(call, parameters["EndpointConfigName"])
+    policy = _deployment_config(record, parameters)
     variants = variants_of(call, config)
+    if parameters.get("RetainAllVariantProperties"):
+        variants = _retained(record, variants, parameters)
     _check_limit(call, variants)
     try:
-        call.backends.endpoints.update(record.name, config.name, variants)
+        deployments.check(policy)
+        call.backends.endpoints.update(record.name, config.name, variants, policy)
+    except deployments.InvalidDeploymentError as error:
+        raise invalid(str(error)) from error
+    except EndpointBusyError as error:
+        raise invalid(f'Cannot update in-progress endpoint "{record.arn}".') from error
+    return {"EndpointArn": record.arn}
+
+
+def update_endpoint_weights_and_capacities(call: Call, parameters: Parameters) -> Parameters:
+    """Begins to change weights and numbers of instances of variants in service."""
+    record = find_endpoint(call, parameters["EndpointName"])
+    wanted = parameters["DesiredWeightsAndCapacities"]
+    for entry in wanted:
+        _check_capacity(entry)
+    changes = {
+        entry["VariantName"]: Resize(entry.get("DesiredInstanceCount"), entry.get("DesiredWeight"))
+        for entry in wanted
+    }
+    _check_resized(call, record, changes)
+    try:
+        call.backends.endpoints.resize(record.name, changes)
+    except UnknownVariantError as error:
+        raise invalid(
+            f'The variant name(s) "{error}" is/are not present within endpoint configuration '
+            f'"{record.request["EndpointConfigName"]}".'
+        ) from error
     except EndpointBusyError as error:
         raise invalid(f'Cannot update in-progress endpoint "{record.arn}".') from error
     return {"EndpointArn": record.arn}
@@ -90,6 +99,7 @@ OPERATIONS: dict[str, Operation] = {
     "CreateEndpoint": create_endpoint,
     "DescribeEndpoint": describe_endpoint,
     "UpdateEndpoint": update_endpoint,
+    "UpdateEndpointWeightsAndCapacities": update_endpoint_weights_and_capacities,
     "DeleteEndpoint": delete_endpoint,
     "ListEndpoints": list_endpoints,
 }
@@ -120,30 +130,55 @@ def _check_limit(call: Call, variants: dict[str, Any]) -> None:
         )
 
 
-def _variant(
-    call: Call, record: Record, generation: int, name: str, variant: dict[str, Any]
-) -> Parameters:
-    healthy = sum(
-        member.generation == generation
-        and member.variant == name
-        and call.backends.router.health(member.member_id) is Health.HEALTHY
-        for member in members_of(record.state)
-    )
-    image = variant["container"]["Image"]
-    return {
-        "VariantName": name,
-        "DeployedImages": [
-            {
-                "SpecifiedImage": image,
-                "ResolvedImage": image,
-                "ResolutionTime": when(record.created_at),
-            }
-        ],
-        "CurrentWeight": variant["weight"],
-        "DesiredWeight": variant["weight"],
-        "CurrentInstanceCount": healthy,
-        "DesiredInstanceCount": variant["count"],
+def _deployment_config(record: Record, parameters: Parameters) -> dict[str, Any]:
+    """How to deploy: as asked, or as the last time."""
+    given: dict[str, Any] = parameters.get("DeploymentConfig", {})
+    if given or not parameters.get("RetainDeploymentConfig"):
+        return given
+    last: dict[str, Any] = record.state.get("last_deployment_config", {})
+    return last
+
+
+def _retained(record: Record, variants: dict[str, Any], parameters: Parameters) -> dict[str, Any]:
+    """Variants with the numbers and weights that those of the same name have in service."""
+    excluded = {
+        one["VariantPropertyType"] for one in parameters.get("ExcludeRetainedVariantProperties", [])
     }
+    kept = {"DesiredInstanceCount": "count", "DesiredWeight": "weight"}
+    members = [ours for theirs, ours in kept.items() if theirs not in excluded]
+    state = record.state
+    present = state["deployments"].get(str(state["current"]), {}).get("variants", {})
+    return {
+        name: variant | {member: present[name][member] for member in members if name in present}
+        for name, variant in variants.items()
+    }
+
+
+def _check_capacity(entry: Parameters) -> None:
+    where = f"(variant `{entry['VariantName']}`)"
+    if "ServerlessUpdateConfig" in entry:
+        raise not_served(f"`ServerlessUpdateConfig` {where}", "give `DesiredInstanceCount`")
+    if entry.get("DesiredInstanceCount") == 0:
+        raise invalid(
+            "DesiredInstanceCount must be at least 1 for an endpoint that hosts a model by itself "
+            f"{where}"
+        )
+
+
+def _check_resized(call: Call, record: Record, changes: dict[str, Resize]) -> None:
+    """The account's limit, for what the fleet would be."""
+    current = record.state["current"]
+    if current is None:
+        return
+    variants = record.state["deployments"][str(current)]["variants"]
+    _check_limit(
+        call,
+        {
+            name: variant
+            | ({"count": changes[name].count} if name in changes and changes[name].count else {})
+            for name, variant in variants.items()
+        },
+    )
 
 
 def _summary(record: Record) -> Parameters:

@@ -5,92 +5,27 @@ from typing import Any
 
 import pytest
 
-from intermodal_contract.artifact import pack
 from intermodal_engine.drivers.base import InstanceSpec
 from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.lifecycle.fleet import members_of
 from intermodal_engine.router.router import Health
 from intermodal_engine.wire.errors import ServiceError
-from tests.helpers.lifecycle import ROLE, World, make_world
-
-FOREVER = Outcome(after_s=None)
+from tests.helpers.endpoints import (
+    create,
+    create_config,
+    describe,
+    endpoint_world,
+    in_service,
+    make_healthy,
+    member_ids,
+    say,
+)
+from tests.helpers.lifecycle import ROLE, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    world = make_world(tmp_path / "home")
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "weights.bin").write_text("w")
-    pack(model, tmp_path / "model.tar.gz")
-    world.backends.objects.create_bucket("models")
-    world.backends.objects.put_bytes(
-        "models", "m/model.tar.gz", (tmp_path / "model.tar.gz").read_bytes()
-    )
-    world.driver.script("*", FOREVER)
-    create_config(world, "config-1")
-    return world
-
-
-def create_config(
-    world: World,
-    name: str,
-    *,
-    count: int = 2,
-    url: str = "s3://models/m/model.tar.gz",
-    **variant: Any,
-) -> None:
-    world.call(
-        "CreateModel",
-        ModelName=f"model-of-{name}",
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": f"img:{name}", "ModelDataUrl": url, "Environment": {"A": "b"}},
-    )
-    world.call(
-        "CreateEndpointConfig",
-        EndpointConfigName=name,
-        ProductionVariants=[
-            {
-                "VariantName": "AllTraffic",
-                "ModelName": f"model-of-{name}",
-                "InitialInstanceCount": count,
-                "InstanceType": "ml.m5.xlarge",
-                **variant,
-            }
-        ],
-    )
-
-
-def create(world: World, config: str = "config-1") -> None:
-    world.call("CreateEndpoint", EndpointName="ep", EndpointConfigName=config)
-    world.settle()
-
-
-def in_service(world: World) -> None:
-    create(world)
-    make_healthy(world)
-    assert describe(world)["EndpointStatus"] == "InService"
-
-
-def describe(world: World) -> dict[str, Any]:
-    return world.call("DescribeEndpoint", EndpointName="ep")
-
-
-def member_ids(world: World) -> list[str]:
-    record = world.backends.records.get("endpoint", "ep")
-    return [member.member_id for member in members_of(record.state)]
-
-
-def say(world: World, member: str, health: Health) -> None:
-    world.router.healths[member] = health
-    world.backends.endpoints.on_health("ep", member, health)
-    world.settle()
-
-
-def make_healthy(world: World) -> None:
-    for member in member_ids(world):
-        if world.router.health(member) is Health.STARTING:
-            say(world, member, Health.HEALTHY)
+    return endpoint_world(tmp_path)
 
 
 def started(world: World) -> list[InstanceSpec]:

@@ -11,6 +11,7 @@ from intermodal_engine.router.router import (
     ConnectFailedError,
     ConnectionLostError,
     Health,
+    Invocation,
     NoHealthyInstanceError,
     Route,
 )
@@ -101,3 +102,21 @@ def test_an_instance_that_refuses_half_way_is_heard(stage: Stage) -> None:
         stage.router.remove("i-1")
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE_S)
+
+
+def test_who_waits_for_an_instance_that_has_vanished_is_told_when_that_is_known(
+    stage: Stage,
+) -> None:
+    asked = threading.Event()
+
+    async def never(_seen: Seen) -> Reply:
+        asked.set()
+        await asyncio.sleep(PATIENCE_S)
+        return Reply()
+
+    stage.up("i-1", never)
+    waiting = stage.begin(stage.router.invoke("digits", Invocation("/invocations", {}, b"x")))
+    assert asked.wait(PATIENCE_S)
+    stage.router.remove("i-1")
+    with pytest.raises(ConnectionLostError):
+        waiting.result(1.0)

@@ -1,0 +1,75 @@
+"""What an endpoint's record says of its fleets: deployments, how many instances, traffic.
+
+A *deployment* is one generation of the endpoint, made from an endpoint configuration:
+
+    variants   by name: the container, its role, type, weight, and the number that is asked for
+    wanted     by name: how many instances there should be at this moment
+
+`traffic` of the state gives each generation its share.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from intermodal_engine.lifecycle.fleet import Member, members_of, zones
+
+State = dict[str, Any]
+
+
+def deployment_of(state: Mapping[str, Any], generation: int) -> dict[str, Any]:
+    """One generation."""
+    deployment: dict[str, Any] = state["deployments"][str(generation)]
+    return deployment
+
+
+def counts_of(variants: Mapping[str, Any]) -> dict[str, int]:
+    """How many instances of each variant are asked for."""
+    return {name: int(variant["count"]) for name, variant in variants.items()}
+
+
+def wanted_of(state: Mapping[str, Any], generation: int) -> dict[str, int]:
+    """How many instances of each variant there should be now."""
+    deployment = deployment_of(state, generation)
+    wanted: dict[str, int] = deployment.get("wanted") or counts_of(deployment["variants"])
+    return wanted
+
+
+def of_generation(state: Mapping[str, Any], generation: int | None) -> list[Member]:
+    """The members of one deployment."""
+    return [member for member in members_of(state) if member.generation == generation]
+
+
+def missing(state: Mapping[str, Any], generation: int) -> list[tuple[str, str]]:
+    """`(variant, zone)` of each member that there should be and is not."""
+    return _compared(state, generation)[0]
+
+
+def surplus(state: Mapping[str, Any], generation: int) -> list[Member]:
+    """Members that there should not be: the younger ones of the fullest zones."""
+    return _compared(state, generation)[1]
+
+
+def still_used(state: Mapping[str, Any], current: int) -> dict[str, Any]:
+    """Deployments whose members are still retiring."""
+    used = {member.generation for member in members_of(state)} - {current}
+    return {number: one for number, one in state["deployments"].items() if int(number) in used}
+
+
+def _compared(
+    state: Mapping[str, Any], generation: int
+) -> tuple[list[tuple[str, str]], list[Member]]:
+    """Which places are empty, and which members have none."""
+    spread = zones(state["region"])
+    empty = [
+        (variant, spread[index % len(spread)])
+        for variant, count in wanted_of(state, generation).items()
+        for index in range(count)
+    ]
+    without = []
+    for member in sorted(of_generation(state, generation), key=lambda one: one.started_at):
+        place = (member.variant, member.zone)
+        if place in empty:
+            empty.remove(place)
+        else:
+            without.append(member)
+    return empty, without

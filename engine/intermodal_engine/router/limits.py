@@ -1,0 +1,69 @@
+"""How much an endpoint takes at once, and who waits while it is busy."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from intermodal_engine.router.errors import OverloadedError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one endpoint takes.
+
+    Attributes:
+        in_flight: requests that one instance works on at once.
+        waiting: requests that wait for an instance at once.
+        patience_s: how long one of them waits.
+    """
+
+    in_flight: int = 256
+    waiting: int = 1024
+    patience_s: float = 10.0
+
+
+class Waiting:
+    """Requests that wait for room, first come, first served. Used on the event loop only.
+
+    Args:
+        limits: how many, and for how long.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+
+    async def wait(self, endpoint: str) -> None:
+        """Until an instance may have room.
+
+        Raises:
+            OverloadedError: too many wait already, or it took too long.
+        """
+        queue = self._queues.setdefault(endpoint, deque())
+        if len(queue) >= self._limits.waiting:
+            raise OverloadedError(
+                f"all instances are busy and {self._limits.waiting} requests wait already"
+            )
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        queue.append(turn)
+        try:
+            async with asyncio.timeout(self._limits.patience_s):
+                await turn
+        except TimeoutError:
+            raise OverloadedError(
+                f"all instances were busy for {self._limits.patience_s:g} s"
+            ) from None
+        finally:
+            if turn in queue:
+                queue.remove(turn)
+            if not queue:
+                self._queues.pop(endpoint, None)
+
+    def wake(self, endpoint: str) -> None:
+        """There is room for one more."""
+        queue = self._queues.get(endpoint)
+        while queue:
+            turn = queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return

@@ -1,0 +1,111 @@
+"""What DescribeEndpoint shows of an endpoint's fleets and of the deployment under way."""
+
+from typing import Any
+
+from intermodal_contract.statuses import EndpointStatus
+from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation
+from intermodal_engine.lifecycle.rollout import Phase
+from intermodal_engine.router.router import Health
+from intermodal_engine.services.answers import when
+from intermodal_engine.services.call import Call, Parameters
+from intermodal_engine.store.records import Record
+
+_PHASES = {
+    Phase.LAUNCHING: ("Creating", "Launching instances"),
+    Phase.BAKING: ("Baking", "The new fleet is watched before it gets more traffic"),
+    Phase.TERMINATING: ("Baking", "The old fleet is kept for a while"),
+}
+
+
+def described(call: Call, record: Record) -> Parameters:
+    """An endpoint, its variants, and how many instances of each are healthy."""
+    state = record.state
+    generation = state["current"] or state["target"] or max(map(int, state["deployments"]))
+    deployment = deployment_of(state, generation)
+    result: Parameters = {
+        "EndpointName": record.name,
+        "EndpointArn": record.arn,
+        "EndpointConfigName": deployment["config_name"],
+        "EndpointStatus": record.status,
+        "CreationTime": when(record.created_at),
+        "LastModifiedTime": when(record.modified_at),
+        **_variants(call, record, generation),
+    }
+    if "failure_reason" in state:
+        result["FailureReason"] = state["failure_reason"]
+    if state.get("last_deployment_config"):
+        result["LastDeploymentConfig"] = state["last_deployment_config"]
+    if state["current"] is not None and state.get("target") is not None:
+        result["PendingDeploymentSummary"] = _pending(call, record)
+    return result
+
+
+def _pending(call: Call, record: Record) -> Parameters:
+    target = record.state["target"]
+    return {
+        "EndpointConfigName": deployment_of(record.state, target)["config_name"],
+        "StartTime": when(record.state["rollout"]["began_at"]),
+        **_variants(call, record, target, is_pending=True),
+    }
+
+
+def _variants(
+    call: Call, record: Record, generation: int, *, is_pending: bool = False
+) -> Parameters:
+    """`ProductionVariants`, and `ShadowProductionVariants` where there are any."""
+    variants = deployment_of(record.state, generation)["variants"]
+    shown: dict[str, list[Parameters]] = {"ProductionVariants": []}
+    for name, variant in variants.items():
+        summary = _variant(call, record, generation, name, variant)
+        if is_pending:
+            summary["InstanceType"] = variant["instance_type"]
+        status = _status(record, is_pending=is_pending)
+        if status is not None:
+            summary["VariantStatus"] = [status]
+        member = "ShadowProductionVariants" if variant.get("is_shadow") else "ProductionVariants"
+        shown.setdefault(member, []).append(summary)
+    return {**shown}
+
+
+def _variant(
+    call: Call, record: Record, generation: int, name: str, variant: dict[str, Any]
+) -> Parameters:
+    healthy = sum(
+        member.variant == name and call.backends.router.health(member.member_id) is Health.HEALTHY
+        for member in of_generation(record.state, generation)
+    )
+    image = variant["container"]["Image"]
+    share = record.state.get("traffic", {}).get(str(generation), 1.0)
+    summary: Parameters = {
+        "VariantName": name,
+        "DeployedImages": [
+            {
+                "SpecifiedImage": image,
+                "ResolvedImage": image,
+                "ResolutionTime": when(record.created_at),
+            }
+        ],
+        "CurrentWeight": variant["weight"] * share,
+        "DesiredWeight": variant["weight"],
+        "CurrentInstanceCount": healthy,
+        "DesiredInstanceCount": variant["count"],
+    }
+    if variant.get("routing"):
+        summary["RoutingConfig"] = variant["routing"]
+    return summary
+
+
+def _status(record: Record, *, is_pending: bool) -> Parameters | None:
+    """What is being done to a variant; None where nothing is."""
+    state = record.state
+    if is_pending or record.status == EndpointStatus.CREATING:
+        rollout = state.get("rollout")
+        if rollout is None:
+            return None
+        word, message = _PHASES[rollout["phase"]]
+        return {"Status": word, "StatusMessage": message, "StartTime": when(rollout["began_at"])}
+    if "resize" in state:
+        message = "Changing weights and numbers of instances"
+        began = when(state["resize"]["began_at"])
+        return {"Status": "Updating", "StatusMessage": message, "StartTime": began}
+    return None
