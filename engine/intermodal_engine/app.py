@@ -64,7 +64,7 @@ from intermodal_engine.lifecycle.transform_instances import TransformInstances
 from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
-from intermodal_engine.router.router import OnHealth, Router
+from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import DEFAULT_PORT, Settings
@@ -87,12 +87,20 @@ _DISTRIBUTION = "intermodal-engine"
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
-    """Runs an engine until SIGTERM or SIGINT; its jobs keep running after it.
+def run(
+    settings: Settings,
+    on_ready: Callable[[EngineState], None],
+    inherited: socket.socket | None = None,
+) -> socket.socket | None:
+    """Runs an engine until a signal ends it; its jobs keep running after it.
 
     Args:
         settings: what a person chose.
         on_ready: called once requests are answered.
+        inherited: the socket of the engine that this one succeeds; clients wait in its queue.
+
+    Returns:
+        The listening socket for a successor, after SIGHUP; None after SIGTERM and SIGINT.
 
     Raises:
         HomeLostError: its home was removed or moved away meanwhile, which ends it.
@@ -103,7 +111,8 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
     os.umask(0o022)
     with contextlib.ExitStack() as stack:
         lock = stack.enter_context(locked(settings.home))
-        listener = stack.enter_context(_listen(settings))
+        listener = stack.enter_context(inherited or _listen(settings))
+        heirloom = stack.enter_context(listener.dup())
         _set_up_logging()
         state = _state(settings, listener.getsockname()[1])
         keys = identity.load(settings)
@@ -139,17 +148,19 @@ def run(settings: Settings, on_ready: Callable[[EngineState], None]) -> None:
             on_ready(state)
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
 
-        async def serve() -> None:
+        async def serve() -> bool:
             server = Server(gateway, ready)
             guard = asyncio.create_task(_until_lost(lock, server))
             await server.serve(sockets=listeners)
             guard.cancel()
             parts.backends.router.close()
+            return server.has_successor
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve())
+            has_successor = runner.run(serve())
         lock.check()
-        _log.info("stopped")
+        _log.info("makes way for its successor" if has_successor else "stopped")
+        return heirloom.dup() if has_successor else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +199,17 @@ class Parts:
         self.database.close()
 
 
+def _make_router(on_health: OnHealth) -> Router:
+    return Router(on_health, settling_s=SETTLING_S)
+
+
 def assemble(
     settings: Settings,
     *,
     clock: Clock,
     driver: Driver,
     access: EngineAccess,
-    make_router: Callable[[OnHealth], Router] = Router,
+    make_router: Callable[[OnHealth], Router] = _make_router,
     spawn: Spawn = in_a_thread,
     movers: Movers | None = None,
 ) -> Parts:

@@ -3,6 +3,7 @@
 The calls are boto3's with its default retries; each one is counted.
 """
 
+import json
 import os
 import signal
 import threading
@@ -130,6 +131,12 @@ def test_a_bad_update_is_rolled_back(traffic: Traffic, clients: Clients) -> None
         went_well(traffic, "three")
 
 
+def zones_of(engine: RunningEngine) -> dict[int, str]:
+    """The zone of each living instance, by the pid of its supervisor."""
+    shown = json.loads(engine.cli("status", "--json").stdout)
+    return {one["pid"]: one["zone"] for one in shown["instances"] if one["name"] == NAME}
+
+
 def resized(clients: Clients, count: int) -> dict[str, Any]:
     clients["sagemaker"].update_endpoint_weights_and_capacities(
         EndpointName=NAME,
@@ -158,6 +165,31 @@ def test_an_instance_dies_and_is_replaced(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert other in now
+    went_well(traffic, "three")
+
+
+def test_the_engine_is_restarted_as_planned(traffic: Traffic, engine: RunningEngine) -> None:
+    before = engine.supervisors("endpoint", NAME)
+    for _ in range(3):
+        engine.restart()
+        went_well(traffic, "three")
+    assert engine.supervisors("endpoint", NAME) == before
+
+
+def test_a_zone_is_lost_and_its_instances_come_back(
+    traffic: Traffic, engine: RunningEngine, clients: Clients
+) -> None:
+    resized(clients, 4)
+    folders = {pid: where for pid, where in zones_of(engine).items() if where.endswith("a")}
+    assert len(folders) == 2
+    for pid in folders:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE_S
+    while sorted(zone[-1] for zone in zones_of(engine).values()) != ["a", "a", "b", "c"] or (
+        zones_of(engine).keys() & folders.keys()
+    ):
+        assert time.monotonic() < deadline, zones_of(engine)
+        time.sleep(0.05)
     went_well(traffic, "three")
 
 

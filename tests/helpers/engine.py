@@ -77,6 +77,11 @@ class RunningEngine:
         """`intermodal down`."""
         self.cli("down")
 
+    def restart(self) -> None:
+        """`intermodal restart`."""
+        self.cli("restart")
+        self.pid = json.loads(self.cli("status", "--json").stdout)["pid"]
+
     def kill(self) -> None:
         """kill -9."""
         os.kill(self.pid, signal.SIGKILL)

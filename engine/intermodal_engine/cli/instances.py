@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from intermodal_contract.statuses import TrainingJobStatus, is_terminal
 from intermodal_engine.clock import SystemClock
 from intermodal_engine.drivers.records import InstanceFolder
-from intermodal_engine.lifecycle import fleet, training_instances
+from intermodal_engine.lifecycle import (
+    fleet,
+    processing_instances,
+    training_instances,
+    transform_instances,
+)
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.records import Record, Records
+
+_JOBS = (training_instances.KIND, processing_instances.KIND, transform_instances.KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ def running_instances(settings: Settings) -> list[RunningInstance]:
     try:
         records = Records(database, SystemClock())
         jobs = [
-            one for job in records.all(training_instances.KIND) for one in _of_job(settings, job)
+            one for kind in _JOBS for job in records.all(kind) for one in _of_job(settings, job)
         ]
         members = [one for end in records.all(fleet.KIND) for one in _of_endpoint(settings, end)]
     finally:
@@ -52,10 +59,10 @@ def running_instances(settings: Settings) -> list[RunningInstance]:
 def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
     if is_terminal(TrainingJobStatus(record.status)):
         return []
-    folder = settings.instances_folder / training_instances.KIND / record.name
+    folder = settings.instances_folder / record.kind / record.name
     hosts = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
     return [
-        RunningInstance(training_instances.KIND, record.name, host, pid)
+        RunningInstance(record.kind, record.name, host, pid)
         for host in hosts
         if (pid := InstanceFolder(folder / host).living_supervisor()) is not None
     ]

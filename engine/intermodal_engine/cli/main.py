@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
 
     _add_up(add("up", "start the engine"))
     add("down", "stop the engine; its jobs and endpoints keep running")
+    add("restart", "start the engine anew without losing a call; its port stays open")
     _add_json(add("status", "show the engine"))
     _add_logs(add("logs", "print the log of a job or an endpoint"))
     _add_drill(commands)
@@ -109,6 +110,8 @@ def _command(name: str) -> Command:
             from intermodal_engine.cli.up import up as command
         case "down":
             from intermodal_engine.cli.down import down as command
+        case "restart":
+            from intermodal_engine.cli.restart import restart as command
         case "status":
             from intermodal_engine.cli.status import status as command
         case "logs":
@@ -186,7 +189,8 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--detach", action="store_true", help="return as soon as the engine answers"
     )
     _add_settings(parser)
-    parser.add_argument("--ready-descriptor", type=int, help=argparse.SUPPRESS)
+    for hidden in ("--ready-descriptor", "--listener-descriptor"):
+        parser.add_argument(hidden, type=int, help=argparse.SUPPRESS)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -37,10 +38,25 @@ def up(options: argparse.Namespace) -> int:
     prepare(settings)
     if options.detach:
         return _detached(settings, named)
-    return _foreground(settings, options.ready_descriptor)
+    inherited = options.listener_descriptor
+    listener = None if inherited is None else socket.socket(fileno=inherited)
+    successor = _foreground(settings, options.ready_descriptor, listener)
+    if successor is not None:
+        _succeed(settings, named, successor)
+    return EXIT_OK
 
 
-def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
+def _succeed(settings: Settings, named: Mapping[str, object], listener: socket.socket) -> None:
+    """Becomes the next engine: the same process with the program as it is now on disk."""
+    descriptor = listener.detach()
+    os.set_inheritable(descriptor, True)
+    argv = [*_argv(settings, named), "--listener-descriptor", str(descriptor)]
+    os.execv(argv[0], argv)  # noqa: S606 (the engine itself)
+
+
+def _foreground(
+    settings: Settings, ready_descriptor: int | None, listener: socket.socket | None
+) -> socket.socket | None:
     usual_port = last_port(settings) or DEFAULT_PORT
 
     def tell(state: EngineState) -> None:
@@ -56,7 +72,7 @@ def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
     try:
         from intermodal_engine import app
 
-        app.run(settings, tell)
+        return app.run(settings, tell, listener)
     except IntermodalError as error:
         if ready_descriptor is not None:
             _report(ready_descriptor, {"error": error.message, "hint": error.hint})
@@ -68,7 +84,6 @@ def _foreground(settings: Settings, ready_descriptor: int | None) -> int:
                 ready_descriptor, {"error": f"the engine cannot start: {error!r}", "hint": hint}
             )
         raise
-    return EXIT_OK
 
 
 def _detached(settings: Settings, named: Mapping[str, object]) -> int:

@@ -90,6 +90,8 @@ class Server(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
+        self.has_successor = False
+        """Whether another engine takes over the port, after SIGHUP."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts to listen."""
@@ -103,7 +105,13 @@ class Server(uvicorn.Server):
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.stop)
+            loop.add_signal_handler(signal.SIGHUP, self.make_way)
         yield
+
+    def make_way(self) -> None:
+        """Ends the server for a successor, in whose queue clients wait meanwhile."""
+        self.has_successor = True
+        self.stop()
 
     def stop(self) -> None:
         """Ends the server: no new connections, requests under way get `SHUTDOWN_GRACE_S`."""

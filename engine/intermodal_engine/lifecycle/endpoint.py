@@ -217,8 +217,14 @@ class EndpointLifecycle:
         self._queue.wake(KIND, name)
 
     def recover(self) -> None:
-        """Looks at every endpoint: traffic returns to members that lived on."""
+        """Looks at every endpoint: traffic returns to members that lived on.
+
+        Where it goes is known before the first request comes: nobody is told that an endpoint does
+        not exist because it has not been looked at yet.
+        """
         for record in self._records.all(KIND):
+            if record.state["current"] is not None:
+                self._fleet.direct(record)
             self._queue.wake(KIND, record.name)
 
     def on_health(self, endpoint: str, backend_id: str, health: Health) -> None:

@@ -33,31 +33,37 @@ class Waiting:
         self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
-    async def wait(self, endpoint: str) -> None:
+    async def wait(self, endpoint: str, why: str) -> None:
         """Until an instance may have room.
+
+        Args:
+            endpoint: whose instance.
+            why: what is in the way.
 
         Raises:
             OverloadedError: too many wait already, or it took too long.
         """
         queue = self._queues.setdefault(endpoint, deque())
         if len(queue) >= self._limits.waiting:
-            raise OverloadedError(
-                f"all instances are busy and {self._limits.waiting} requests wait already"
-            )
+            raise OverloadedError(f"{why} and {self._limits.waiting} requests wait already")
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
             async with asyncio.timeout(self._limits.patience_s):
                 await turn
         except TimeoutError:
-            raise OverloadedError(
-                f"all instances were busy for {self._limits.patience_s:g} s"
-            ) from None
+            raise OverloadedError(f"for {self._limits.patience_s:g} s {why}") from None
         finally:
             if turn in queue:
                 queue.remove(turn)
             if not queue:
                 self._queues.pop(endpoint, None)
+
+    def wake_all(self, endpoint: str) -> None:
+        """Something has changed: everybody looks again."""
+        for turn in list(self._queues.get(endpoint, ())):
+            if not turn.done():
+                turn.set_result(None)
 
     def wake(self, endpoint: str) -> None:
         """There is room for one more."""

@@ -72,8 +72,12 @@ OnHealth = Callable[[str, str, Health], None]
 _log = logging.getLogger(__name__)
 
 
+SETTLING_S = 10.0
+"""After a start, requests wait so long for an instance that was healthy before it."""
+
+
 class _BusyError(Exception):
-    """All instances that may get a request work on as many as they may."""
+    """No instance can take a request now, and one will soon; the message says why not now."""
 
 
 class Router:
@@ -85,6 +89,7 @@ class Router:
         rhythm: how often instances are pinged.
         limits: how much an endpoint takes at once.
         now: epoch seconds.
+        settling_s: how long after `bind` requests wait for an instance to be found healthy.
     """
 
     def __init__(
@@ -94,12 +99,15 @@ class Router:
         rhythm: Rhythm | None = None,
         limits: Limits | None = None,
         now: Callable[[], float] = time.time,
+        settling_s: float = 0.0,
     ) -> None:
         self.measurements = Measurements(now)
         self._limits = limits or Limits()
         self._waiting = Waiting(self._limits)
         self._sessions = Sessions(now)
         self._shadows = Shadows(self._send_copy)
+        self._settling_s = settling_s
+        self._settled_at = 0.0
         self._on_health = on_health
         self._timeout_s = timeout_s
         self._rhythm = rhythm or Rhythm()
@@ -114,6 +122,7 @@ class Router:
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begins to ping; called on the event loop that invocations run on."""
+        self._settled_at = time.monotonic() + self._settling_s
         with self._lock:
             self._loop = loop
             waiting = list(self._watched.values())
@@ -225,8 +234,8 @@ class Router:
         while True:
             try:
                 watched = self._choose(endpoint, invocation, tried)
-            except _BusyError:
-                await self._waiting.wait(endpoint)
+            except _BusyError as busy:
+                await self._waiting.wait(endpoint, str(busy))
                 continue
             except NoHealthyInstanceError as error:
                 raise failure or error from None
@@ -293,9 +302,11 @@ class Router:
         self, endpoint: str, invocation: Invocation, holder: str | None, *, is_busy: bool
     ) -> Exception:
         if is_busy:
-            return _BusyError()
+            return _BusyError("all instances are busy")
         if holder is not None:
             return UnknownSessionError(invocation.session_id)
+        if time.monotonic() < self._settled_at:
+            return _BusyError("no instance was healthy yet")
         return NoHealthyInstanceError(endpoint)
 
     def _take(self, watched: Watched) -> None:
@@ -394,6 +405,7 @@ class Router:
         with self._lock:
             watched.health = health
         backend = watched.backend
+        self._waiting.wake_all(backend.endpoint)
         self._reports.submit(self._tell, backend.endpoint, backend.backend_id, health)
 
     def _tell(self, endpoint: str, backend_id: str, health: Health) -> None:

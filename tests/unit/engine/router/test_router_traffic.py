@@ -142,7 +142,7 @@ def test_who_waited_for_too_long_is_told(small: Stage) -> None:
     first = threading.Thread(target=small.invoke)
     first.start()
     until(lambda: gate.asked == 1)
-    with pytest.raises(OverloadedError, match=r"busy for 0\.5 s"):
+    with pytest.raises(OverloadedError, match=r"for 0\.5 s all instances are busy"):
         small.invoke()
     gate.opened.set()
     first.join(10)
