@@ -46,6 +46,7 @@ from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
 from intermodal_engine.lifecycle.fleet import Fleet
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, Spawn, in_a_thread
 from intermodal_engine.lifecycle.job_specs import JobSpecs
@@ -73,6 +74,7 @@ from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
 from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Records
+from intermodal_engine.store.statistic_sets import StatisticSets
 
 LIFECYCLE_THREADS = 8
 """Jobs and endpoints that are worked on at once; one that only runs needs no thread."""
@@ -173,6 +175,7 @@ class Parts:
         driver: what runs instances.
         database: closed last.
         interruptions: of spot jobs, where a rate of them is set.
+        endpoint_metrics: what the router measures, kept.
     """
 
     backends: Backends
@@ -180,6 +183,7 @@ class Parts:
     driver: Driver
     database: Database
     interruptions: SpotInterruptions
+    endpoint_metrics: EndpointMetrics
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
@@ -189,12 +193,14 @@ class Parts:
         self.backends.transform_jobs.recover()
         self.backends.endpoints.recover()
         self.interruptions.begin()
+        self.endpoint_metrics.begin()
 
     def close(self) -> None:
         """Lets the engine's own threads end; instances keep running."""
         self.queue.close()
         self.driver.close()
         self.backends.router.close()
+        self.endpoint_metrics.flush()
         self.backends.objects.close()
         self.database.close()
 
@@ -219,6 +225,7 @@ def assemble(
     objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
     log_streams = LogStreams(settings.logs_folder)
     metric_points = MetricPoints(database)
+    statistic_sets = StatisticSets(database)
     queue = WorkQueue(clock)
     instances = Instances(driver, queue, clock, spawn)
     members = Members(instances)
@@ -314,6 +321,7 @@ def assemble(
         objects=objects,
         log_streams=log_streams,
         metric_points=metric_points,
+        statistic_sets=statistic_sets,
         training_jobs=training_jobs,
         processing_jobs=processing_jobs,
         transform_jobs=transform_jobs,
@@ -324,7 +332,8 @@ def assemble(
     interruptions = SpotInterruptions(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
     )
-    return Parts(backends, queue, driver, database, interruptions)
+    endpoint_metrics = EndpointMetrics(router.measurements.take, statistic_sets, queue, clock)
+    return Parts(backends, queue, driver, database, interruptions, endpoint_metrics)
 
 
 def engine_access(

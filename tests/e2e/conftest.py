@@ -11,7 +11,7 @@ from tests.helpers.script_mode import BUCKET
 
 __all__ = ["mxnet_can_be_had"]
 
-SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs")
+SERVICES = ("sagemaker", "sagemaker-runtime", "s3", "logs", "cloudwatch")
 
 
 @pytest.fixture(scope="module")

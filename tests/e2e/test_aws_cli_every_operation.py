@@ -233,6 +233,15 @@ def walk_metrics(cli: AwsCli) -> None:
     }
     data = cloudwatch("GetMetricData", "--metric-data-queries", [query], *times)
     assert data["MetricDataResults"][0]["Values"] == [0.5]
+    cloudwatch(
+        "PutMetricData",
+        "--namespace",
+        "Walk",
+        "--metric-data",
+        [{"MetricName": "depth", "Value": 4.0, "Unit": "Count"}],
+    )
+    (metric,) = cloudwatch("ListMetrics", "--namespace", "Walk")["Metrics"]
+    assert metric["MetricName"] == "depth"
 
 
 def walk_processing(cli: AwsCli) -> None:

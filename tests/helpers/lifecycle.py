@@ -1,6 +1,6 @@
 """An engine without HTTP: real store, real lifecycles, a fake driver and a clock turned by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ class TestRouter(Router):
 
     __test__ = False
 
-    def __init__(self) -> None:
-        super().__init__(lambda _endpoint, _backend, _health: None)
+    def __init__(self, now: Callable[[], float]) -> None:
+        super().__init__(lambda _endpoint, _backend, _health: None, now=now)
         self.healths: dict[str, Health] = {}
 
     def health(self, backend_id: str) -> Health:
@@ -85,7 +85,7 @@ def make_world(
     settings = settings or Settings(home=home, driver="fake", health_timeout_s=60.0)
     settings.scratch_folder.mkdir(parents=True, exist_ok=True)
     driver = FakeDriver(clock.now, wait=clock.advance, can_mount=can_mount)
-    router = TestRouter()
+    router = TestRouter(clock.now)
     parts = assemble(
         settings,
         clock=clock,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from intermodal_engine.store.metric_points import MetricPoints
     from intermodal_engine.store.objects import ObjectStore
     from intermodal_engine.store.records import Records
+    from intermodal_engine.store.statistic_sets import StatisticSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Backends:
     objects: "ObjectStore"
     log_streams: "LogStreams"
     metric_points: "MetricPoints"
+    statistic_sets: "StatisticSets"
     training_jobs: "TrainingJobLifecycle"
     processing_jobs: "ProcessingJobLifecycle"
     transform_jobs: "TransformJobLifecycle"

@@ -98,6 +98,28 @@ MIGRATIONS: list[str] = [
     );
     CREATE INDEX metric_points_by_time ON metric_points (kind, name, metric, at);
     """,
+    """
+    CREATE TABLE metric_series (
+        id INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        dimensions TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        last_at INTEGER NOT NULL,
+        UNIQUE (namespace, metric, dimensions, unit)
+    );
+    CREATE TABLE statistic_sets (
+        series INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        period_s INTEGER NOT NULL,
+        count REAL NOT NULL,
+        total REAL NOT NULL,
+        minimum REAL NOT NULL,
+        maximum REAL NOT NULL,
+        PRIMARY KEY (series, at, period_s)
+    ) WITHOUT ROWID;
+    CREATE INDEX statistic_sets_by_age ON statistic_sets (period_s, at);
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

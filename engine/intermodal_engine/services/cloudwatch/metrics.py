@@ -4,14 +4,15 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricSt
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.cloudwatch import sources, statistics
 from intermodal_engine.services.cloudwatch.pages import DATA_LIMIT, Series, data_page, list_page
 from intermodal_engine.services.cloudwatch.sources import Metric
-from intermodal_engine.services.cloudwatch.statistics import Periods
+from intermodal_engine.services.cloudwatch.statistics import Periods, Statistic
+from intermodal_engine.store.statistic_sets import StatisticSet
 from intermodal_engine.wire.errors import ServiceError
 
 STATISTICS_LIMIT = 1440
@@ -19,9 +20,6 @@ STATISTICS_LIMIT = 1440
 
 QUERIES_LIMIT = 500
 RECENTLY_S = 3 * 3600.0
-
-UNIT = "None"
-"""Of every metric here: what a training job prints has no unit."""
 
 _ID = re.compile(r"[a-z][A-Za-z0-9_]*")
 
@@ -42,17 +40,18 @@ def get_metric_statistics(call: Call, parameters: Parameters) -> Parameters:
             f"{STATISTICS_LIMIT:,}. You may reduce the datapoints requested by increasing Period, "
             "or decreasing the time range.",
         )
-    datapoints = _datapoints(call, parameters, parameters.get("Unit"), periods)
+    by_unit = _values(call, parameters, parameters.get("Unit"), periods)
     return {
         "Label": parameters["MetricName"],
         "Datapoints": [
             {
                 "Timestamp": when(begin),
-                **{name: functions[name](values) for name in plain},
-                "ExtendedStatistics": {name: functions[name](values) for name in extended} or None,
-                "Unit": UNIT,
+                **{name: functions[name](sets) for name in plain},
+                "ExtendedStatistics": _known({name: functions[name](sets) for name in extended}),
+                "Unit": unit,
             }
-            for begin, values in datapoints.items()
+            for unit, values in by_unit.items()
+            for begin, sets in statistics.deal(values, periods).items()
         ],
     }
 
@@ -80,7 +79,7 @@ def list_metrics(call: Call, parameters: Parameters) -> Parameters:
     if "RecentlyActive" in parameters:
         since_s = call.backends.clock.now() - RECENTLY_S
     metrics = sources.find(
-        call.backends.metric_points,
+        call.backends,
         parameters.get("Namespace"),
         parameters.get("MetricName"),
         [(one["Name"], one.get("Value")) for one in parameters.get("Dimensions", [])],
@@ -98,16 +97,21 @@ def _metric(metric: Metric) -> Parameters:
     }
 
 
+def _known(found: dict[str, float | None]) -> dict[str, float] | None:
+    return {name: value for name, value in found.items() if value is not None} or None
+
+
 def _series(call: Call, parameters: Parameters, query: Parameters, *, descending: bool) -> Series:
     wanted = query["MetricStat"]
     function = _statistic(wanted["Stat"], "ValidationError")
     periods = _periods(parameters, wanted["Period"], "ValidationError")
-    datapoints = _datapoints(call, wanted["Metric"], wanted.get("Unit"), periods)
-    found = sorted(datapoints.items(), reverse=descending)
+    by_unit = _values(call, wanted["Metric"], wanted.get("Unit"), periods)
+    every = [one for values in by_unit.values() for one in values]
+    found = sorted(statistics.deal(every, periods).items(), reverse=descending)
     return Series(
         query["Id"],
         query.get("Label") or wanted["Metric"]["MetricName"],
-        [(at, function(values)) for at, values in found],
+        [(at, value) for at, sets in found if (value := function(sets)) is not None],
     )
 
 
@@ -138,16 +142,13 @@ def _check_queries(queries: Sequence[Parameters]) -> None:
             )
 
 
-def _datapoints(
+def _values(
     call: Call, metric: Parameters, unit: str | None, periods: Periods
-) -> statistics.Datapoints:
-    if unit not in (None, UNIT):
-        return {}
+) -> dict[str, list[tuple[float, StatisticSet]]]:
     dimensions = {one["Name"]: one["Value"] for one in metric.get("Dimensions", [])}
     wanted = Metric(metric["Namespace"], metric["MetricName"], dimensions)
-    points = call.backends.metric_points
-    values = sources.values(points, wanted, periods.start_s, periods.end_s)
-    return statistics.deal(values, periods)
+    found = sources.values(call.backends, wanted, periods.start_s, periods.end_s)
+    return {own: values for own, values in found.items() if unit in (None, own)}
 
 
 def _periods(parameters: Parameters, period_s: int, code: str) -> Periods:
@@ -162,7 +163,7 @@ def _periods(parameters: Parameters, period_s: int, code: str) -> Periods:
     return statistics.cut(start_s, end_s, period_s)
 
 
-def _statistic(name: str, code: str) -> Callable[[Sequence[float]], float]:
+def _statistic(name: str, code: str) -> Statistic:
     function = statistics.statistic(name)
     if function is None:
         plain = ", ".join(statistics.STATISTICS)

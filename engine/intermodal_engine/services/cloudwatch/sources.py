@@ -1,13 +1,19 @@
-"""Which metrics there are: namespaces and dimensions, and the kept values behind them.
+"""Which metrics there are: namespaces and dimensions, and what is kept behind them.
 
-What is to be seen under another namespace gets a line in `SOURCES`, and nothing else here.
+Values of records are seen by a line in `SOURCES`; statistic sets carry their names themselves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from intermodal_engine.lifecycle.training_instances import KIND as TRAINING_JOB
+from intermodal_engine.services.call import Backends
+from intermodal_engine.services.cloudwatch.statistics import single
 from intermodal_engine.store.metric_points import MetricPoints
+from intermodal_engine.store.statistic_sets import StatisticSet
+
+NO_UNIT = "None"
+"""Of what jobs print."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,21 @@ class Metric:
 
 
 def values(
+    backends: Backends, metric: Metric, start_s: float, end_s: float
+) -> dict[str, list[tuple[float, StatisticSet]]]:
+    """`(epoch seconds, values)` of a metric, by unit; none for one that there is not."""
+    found = backends.statistic_sets.values(
+        metric.namespace, metric.name, metric.dimensions, start_s, end_s
+    )
+    printed = _printed(backends.metric_points, metric, start_s, end_s)
+    if printed:
+        found.setdefault(NO_UNIT, []).extend((at, single(value)) for at, value in printed)
+    return found
+
+
+def _printed(
     points: MetricPoints, metric: Metric, start_s: float, end_s: float
 ) -> list[tuple[float, float]]:
-    """`(epoch seconds, value)` of a metric, oldest first; none for one that there is not."""
     for source in SOURCES:
         name = _record_name(source, metric.dimensions)
         if source.namespace == metric.namespace and name is not None:
@@ -60,7 +78,7 @@ def values(
 
 
 def find(
-    points: MetricPoints,
+    backends: Backends,
     namespace: str | None,
     name: str | None,
     dimensions: Sequence[tuple[str, str | None]],
@@ -68,7 +86,7 @@ def find(
     """The metrics that fit, in a fixed order.
 
     Args:
-        points: where values are kept.
+        backends: where values are kept.
         namespace: the only one that is wanted.
         name: the only one that is wanted.
         dimensions: what the metrics must have: names, or names and values.
@@ -78,10 +96,13 @@ def find(
         if namespace in (None, source.namespace) and wanted.keys() <= {*source.dimensions}:
             # One record's metrics are found without a look at all the others'.
             record = _record_name(source, wanted)
-            for series in points.series(source.kind, record):
+            for series in backends.metric_points.series(source.kind, record):
                 found = dict(zip(source.dimensions, series.name.split("/"), strict=True))
                 if name in (None, series.metric) and _fits(found, wanted.items()):
                     yield Metric(source.namespace, series.metric, found, series.last_s)
+    for kept, last_s in backends.statistic_sets.series(namespace, name):
+        if wanted.keys() <= kept.dimensions.keys() and _fits(kept.dimensions, wanted.items()):
+            yield Metric(kept.namespace, kept.metric, kept.dimensions, last_s)
 
 
 def _record_name(source: Source, dimensions: Mapping[str, str | None]) -> str | None:

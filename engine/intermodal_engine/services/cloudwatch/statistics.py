@@ -1,7 +1,7 @@
 """Values to datapoints: a range of time cut into periods, and one number for each.
 
-Unlike CloudWatch, which keeps fine periods for hours and coarse ones for months, the engine has
-every value at every period for ever.
+What jobs print is kept value by value; all else as statistic sets, whose percentiles are known
+only where each set stands for one value, as with CloudWatch.
 """
 
 import math
@@ -9,19 +9,24 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-Datapoints = dict[int, list[float]]
+from intermodal_engine.store.statistic_sets import StatisticSet
+
+Statistic = Callable[[Sequence[StatisticSet]], float | None]
+"""A number for some values; None where sets do not tell it."""
+
+Datapoints = dict[int, list[StatisticSet]]
 """The values of each period that has any, by the epoch second in which it begins."""
 
 _SHORT_PERIODS_S = (1, 5, 10, 20, 30)
 _MINUTE_S = 60
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,10})?|100)")
 
-STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
-    "SampleCount": len,
-    "Average": lambda values: math.fsum(values) / len(values),
-    "Sum": math.fsum,
-    "Minimum": min,
-    "Maximum": max,
+STATISTICS: Mapping[str, Statistic] = {
+    "SampleCount": lambda sets: _count(sets),
+    "Average": lambda sets: _sum(sets) / _count(sets),
+    "Sum": lambda sets: _sum(sets),
+    "Minimum": lambda sets: min(one.minimum for one in sets),
+    "Maximum": lambda sets: max(one.maximum for one in sets),
 }
 """CloudWatch's plain statistics, by their names on the wire."""
 
@@ -58,8 +63,13 @@ def cut(start_s: float, end_s: float, period_s: int) -> Periods:
     return Periods(first, period_s, max(0, math.ceil((end_s - first) / period_s)))
 
 
-def deal(values: Sequence[tuple[float, float]], periods: Periods) -> Datapoints:
-    """Deals `(epoch seconds, value)` pairs, oldest first, out to their periods."""
+def single(value: float) -> StatisticSet:
+    """The set of one value."""
+    return StatisticSet(1, value, value, value)
+
+
+def deal(values: Sequence[tuple[float, StatisticSet]], periods: Periods) -> Datapoints:
+    """Deals `(epoch seconds, set)` pairs, oldest first, out to their periods."""
     dealt: Datapoints = {}
     for at, value in values:
         number = math.floor((at - periods.start_s) / periods.period_s)
@@ -67,7 +77,7 @@ def deal(values: Sequence[tuple[float, float]], periods: Periods) -> Datapoints:
     return dealt
 
 
-def statistic(name: str) -> Callable[[Sequence[float]], float] | None:
+def statistic(name: str) -> Statistic | None:
     """The function behind a statistic's name, percentiles (`p99`, `p99.9`) included."""
     if name in STATISTICS:
         return STATISTICS[name]
@@ -75,14 +85,33 @@ def statistic(name: str) -> Callable[[Sequence[float]], float] | None:
     return None if found is None else _percentile(float(found[1]))
 
 
-def _percentile(percent: float) -> Callable[[Sequence[float]], float]:
+def _count(sets: Sequence[StatisticSet]) -> float:
+    return math.fsum(one.count for one in sets)
+
+
+def _sum(sets: Sequence[StatisticSet]) -> float:
+    return math.fsum(one.total for one in sets)
+
+
+def _percentile(percent: float) -> Statistic:
     """The value at a percentile, between two values in proportion."""
 
-    def of(values: Sequence[float]) -> float:
-        ordered = sorted(values)
-        place = (len(ordered) - 1) * percent / 100
-        below = math.floor(place)
-        above = min(below + 1, len(ordered) - 1)
-        return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    def of(sets: Sequence[StatisticSet]) -> float | None:
+        if any(one.minimum != one.maximum for one in sets):
+            return None
+        ordered = sorted((one.minimum, one.count) for one in sets)
+        place = max(0.0, _count(sets) - 1) * percent / 100
+        below = _at(ordered, math.floor(place))
+        above = _at(ordered, math.floor(place) + 1)
+        return below + (above - below) * (place - math.floor(place))
 
     return of
+
+
+def _at(ordered: Sequence[tuple[float, float]], place: int) -> float:
+    """The value at a place, counted from 0, of values that come so many times each."""
+    for value, count in ordered:
+        if place < count:
+            return value
+        place -= int(count)
+    return ordered[-1][0]

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intermodal_engine.services.cloudwatch.statistics import cut, deal, is_period, statistic
+from intermodal_engine.services.cloudwatch.statistics import cut, deal, is_period, single, statistic
+from intermodal_engine.store.statistic_sets import StatisticSet
 
 MOMENTS = st.floats(0, 4e9, allow_nan=False)
 PERIODS = st.sampled_from([1, 5, 10, 20, 30, 60, 120, 300, 3600])
@@ -31,16 +32,18 @@ def test_every_value_is_in_the_one_period_that_holds_its_time(
     values: list[tuple[float, float]], period_s: int
 ) -> None:
     values.sort()
-    dealt = deal(values, cut(0, 5001, period_s))
-    assert [value for own in dealt.values() for value in own] == [value for _, value in values]
+    dealt = deal([(at, single(value)) for at, value in values], cut(0, 5001, period_s))
+    every = [one.total for own in dealt.values() for one in own]
+    assert every == [value for _, value in values]
     for begin, own in dealt.items():
-        assert own == [value for at, value in values if begin <= at < begin + period_s]
+        expected = [value for at, value in values if begin <= at < begin + period_s]
+        assert [one.total for one in own] == expected
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1))
 def test_plain_statistics_are_what_their_names_say(values: list[float]) -> None:
     found = {
-        name: function(values)
+        name: function([single(value) for value in values])
         for name in ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
         if (function := statistic(name)) is not None
     }
@@ -56,7 +59,15 @@ def test_plain_statistics_are_what_their_names_say(values: list[float]) -> None:
 def test_a_percentile_lies_between_values_in_proportion(name: str, value: float) -> None:
     function = statistic(name)
     assert function is not None
-    assert function([5.0, 1.0, 4.0, 2.0, 3.0]) == pytest.approx(value)
+    sets = [single(one) for one in (5.0, 1.0, 4.0, 2.0, 3.0)]
+    assert function(sets) == pytest.approx(value)
+
+
+def test_a_percentile_of_sets_is_known_only_where_each_is_of_one_value() -> None:
+    function = statistic("p75")
+    assert function is not None
+    assert function([StatisticSet(3, 3.0, 1.0, 1.0), StatisticSet(2, 10.0, 5.0, 5.0)]) == 5.0
+    assert function([StatisticSet(2, 6.0, 1.0, 5.0), single(1.0)]) is None
 
 
 @pytest.mark.parametrize("name", ["average", "p", "p101", "p99.", "tm99", "IQM", "p-1", ""])

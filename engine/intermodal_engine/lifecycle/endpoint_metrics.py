@@ -1,0 +1,82 @@
+"""From the router's measurements to CloudWatch's metrics of endpoints, once a second.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from intermodal_engine.clock import Clock
+from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.router.instance import Backend
+from intermodal_engine.router.measurements import Measurement
+from intermodal_engine.store.statistic_sets import SetSeries, StatisticSet, StatisticSets
+
+NAMESPACE = "AWS/SageMaker"
+UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
+"""Of the metrics that have one."""
+
+FLUSH_EVERY_S = 1.0
+AGE_EVERY_S = 60.0
+
+_QUEUE_KIND = "endpoint-metrics"
+
+
+class EndpointMetrics:
+    """Keeps what the router measures. A kill -9 loses the last second, nothing else.
+
+    Args:
+        take: gives what was measured since it was last called.
+        sets: keep it.
+        queue: keeps the time.
+        clock: tells it.
+    """
+
+    def __init__(
+        self,
+        take: Callable[[], Sequence[Measurement]],
+        sets: StatisticSets,
+        queue: WorkQueue,
+        clock: Clock,
+    ) -> None:
+        self._take = take
+        self._sets = sets
+        self._queue = queue
+        self._clock = clock
+        self._age_at = 0.0
+        queue.register(_QUEUE_KIND, self._look)
+
+    def begin(self) -> None:
+        """Begins to keep."""
+        self._queue.wake(_QUEUE_KIND, "all")
+
+    def flush(self) -> None:
+        """Keeps what there is by now; with nothing there is no transaction."""
+        kept = [one for measurement in self._take() for one in _sets(measurement)]
+        if kept:
+            self._sets.add(kept)
+
+    def _look(self, _name: str) -> float:
+        now = self._clock.now()
+        self.flush()
+        if now >= self._age_at:
+            self._sets.age(now)
+            self._age_at = now + AGE_EVERY_S
+        return now + FLUSH_EVERY_S
+
+
+def _sets(one: Measurement) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
+    unit = UNITS.get(one.metric, "None")
+    numbers = StatisticSet(one.count, one.total, one.minimum, one.maximum)
+    for dimensions in _dimensions(one.backend):
+        yield SetSeries(NAMESPACE, one.metric, dimensions, unit), one.at, numbers
+
+
+def _dimensions(backend: Backend) -> Iterator[Mapping[str, str]]:
+    """AWS's own set; and the instance's and the zone's, under the names AWS has for them."""
+    variant = {"EndpointName": backend.endpoint, "VariantName": backend.variant}
+    yield variant
+    if not backend.backend_id:
+        # What no instance got counts against the variant alone.
+        return
+    yield {**variant, "InstanceId": backend.backend_id}
+    yield {**variant, "AvailabilityZone": backend.zone}
