@@ -18,6 +18,7 @@ AREAS = (
     "images",
     "jobs",
     "endpoints",
+    "routing",
     "transforms",
     "sdks",
     "channels",

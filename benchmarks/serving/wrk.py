@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,9 @@ _RESULT = "RESULT "
 _PATIENCE_S = 20
 _SCRIPT = """
 wrk.method = "POST"
-wrk.headers["Content-Type"] = os.getenv("BENCH_CONTENT_TYPE")
+for name, value in string.gmatch(os.getenv("BENCH_HEADERS"), "([^:\\n]+): ([^\\n]+)") do
+  wrk.headers[name] = value
+end
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.body = file:read("*a")
 file:close()
@@ -55,6 +58,20 @@ def load(port: int, body: Path, content_type: str, *, connections: int, seconds:
     Raises:
         NotMeasuredError: wrk failed, or a request did.
     """
+    return load_url(
+        f"http://{HOST}:{port}/invocations", body, {"Content-Type": content_type},
+        connections=connections, seconds=seconds, core=core,
+    )  # fmt: skip
+
+
+def load_url(url: str, body: Path, headers: Mapping[str, str], *, connections: int, seconds: int,
+             core: int) -> Load:  # fmt: skip
+    """Loads any server with the same request over and over.
+
+    Raises:
+        NotMeasuredError: wrk failed, or a request did.
+    """
+    lines = "\n".join(f"{name}: {value}" for name, value in headers.items())
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT)
         script.flush()
@@ -62,10 +79,10 @@ def load(port: int, body: Path, content_type: str, *, connections: int, seconds:
             [
                 *(program("wrk"), "--threads", "1", "--connections", str(connections)),
                 *("--duration", f"{seconds}s", "--timeout", f"{_PATIENCE_S}s"),
-                *("--script", script.name, f"http://{HOST}:{port}/invocations"),
+                *("--script", script.name, url),
             ],
             env=os.environ
-            | {"BENCH_BODY": str(body), "BENCH_CONTENT_TYPE": content_type}
+            | {"BENCH_BODY": str(body), "BENCH_HEADERS": lines}
             | {"LD_LIBRARY_PATH": library_path()},
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
             capture_output=True,

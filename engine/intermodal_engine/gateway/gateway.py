@@ -48,6 +48,10 @@ class _Signer:
     proof: sigv4.Identity
 
 
+SMALL_BODY_BYTES = 64 << 10
+_TAKE_WHOLE_BODIES = frozenset({"sagemaker-runtime"})
+
+
 class Gateway:
     """The ASGI application.
 
@@ -104,7 +108,7 @@ class Gateway:
             route = resolve(request, signer.proof.signing_name)
             operation = self._operations(route.service_name, route.operation_name)
             call = self._call(request, request_id, signer)
-            if inspect.iscoroutinefunction(operation) and route.streams_input:
+            if _is_worth_streaming(operation, route, request):
                 request.stream = body_check.wrap(exchange.stream())
             elif not request.body:
                 request.body = body_check.check(await exchange.read(BODY_LIMIT_BYTES))
@@ -183,6 +187,18 @@ async def _perform_on_loop(
     parameters = parse(route, request)
     validate(route, parameters)
     return serialize(route, await operation(call, parameters), call.request_id)
+
+
+def _is_worth_streaming(operation: Operation, route: Route, request: HttpRequest) -> bool:
+    """Whether an operation gets its body as it comes; one that takes either gets small ones whole.
+
+    A small body is there already, and a stream of it costs more than the rest of an invocation.
+    """
+    if not (inspect.iscoroutinefunction(operation) and route.streams_input):
+        return False
+    length = request.headers.get("content-length", "")
+    is_small = length.isdigit() and int(length) <= SMALL_BODY_BYTES
+    return not (is_small and route.service_name in _TAKE_WHOLE_BODIES)
 
 
 def _internal_failure(request_id: str) -> ServiceError:
