@@ -42,6 +42,7 @@ from intermodal_engine.lifecycle import (
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.alarms import AlarmLifecycle
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
@@ -56,6 +57,7 @@ from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
 from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
+from intermodal_engine.lifecycle.scaling import ScalingLifecycle
 from intermodal_engine.lifecycle.spot_interruptions import SpotInterruptions
 from intermodal_engine.lifecycle.staging import ChannelStager
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
@@ -67,6 +69,7 @@ from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
 from intermodal_engine.services.call import Backends
+from intermodal_engine.services.cloudwatch import readings
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import DEFAULT_PORT, Settings
 from intermodal_engine.store.database import Database, DatabaseTooNewError
@@ -192,6 +195,8 @@ class Parts:
         self.backends.processing_jobs.recover()
         self.backends.transform_jobs.recover()
         self.backends.endpoints.recover()
+        self.backends.alarms.recover()
+        self.backends.scaling.recover()
         self.interruptions.begin()
         self.endpoint_metrics.begin()
 
@@ -314,6 +319,21 @@ def assemble(
     endpoints = EndpointLifecycle(
         records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
     )
+    alarms = AlarmLifecycle(
+        records,
+        queue,
+        clock,
+        read=lambda request, window: readings.read(backends, request, window),
+        act=lambda arn, alarm: scaling.on_alarm(arn, alarm),
+    )
+    scaling = ScalingLifecycle(
+        records=records,
+        endpoints=endpoints,
+        alarms=alarms,
+        queue=queue,
+        clock=clock,
+        period_s=settings.scaling_period_s,
+    )
     backends = Backends(
         settings=settings,
         clock=clock,
@@ -327,12 +347,14 @@ def assemble(
         transform_jobs=transform_jobs,
         warm_pools=warm_pools,
         endpoints=endpoints,
+        alarms=alarms,
+        scaling=scaling,
         router=router,
     )
     interruptions = SpotInterruptions(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
     )
-    endpoint_metrics = EndpointMetrics(router.measurements.take, statistic_sets, queue, clock)
+    endpoint_metrics = EndpointMetrics(router, statistic_sets, queue, clock)
     return Parts(backends, queue, driver, database, interruptions, endpoint_metrics)
 
 

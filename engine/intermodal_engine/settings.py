@@ -35,6 +35,8 @@ class Settings:
             it. AWS speaks of savings of up to 90 %; 0.3 is usual.
         spot_interruptions_per_hour: how often, on average, a spot job that trains is interrupted.
         spot_seed: what the times of these interruptions are drawn from, with the job's name.
+        scaling_period_s: period of the metrics that target tracking looks at, where the metric has
+            none of its own (AWS: 60). It scales out after 3 of them, and in after 15.
         checkpoint_sync_s: how often running jobs are looked at for what they saved or printed.
         file_systems: local folders that stand for EFS and FSx file systems, by their ids.
         registry: URL of the registry of images behind ECR, as in `http://127.0.0.1:5000`; None
@@ -55,6 +57,7 @@ class Settings:
     spot_price_ratio: float = 0.3
     spot_interruptions_per_hour: float = 0.0
     spot_seed: int = 0
+    scaling_period_s: int = 60
     checkpoint_sync_s: float = 2.0
     file_systems: Mapping[str, Path] = field(default_factory=dict)
     registry: str | None = None

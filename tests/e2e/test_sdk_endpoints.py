@@ -112,7 +112,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
         "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
         "MultiModel": lambda: many.deploy(1, "ml.m5.large"),
         "Containers": lambda: row.deploy(1, "ml.m5.large"),
-        "application-autoscaling": lambda: predictor.autoscale(1, 2, 70),
     }
 
 
@@ -124,7 +123,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
         "ServerlessConfig",
         "MultiModel",
         "Containers",
-        "application-autoscaling",
     ],
 )
 def test_what_the_engine_does_not_serve_it_names(

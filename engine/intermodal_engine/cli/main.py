@@ -235,6 +235,13 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         "SECONDS",
         "how long an endpoint's new instances may take to answer /ping",
     )
+    add(
+        "scaling_period_s",
+        _count,
+        "SECONDS",
+        "period of the metrics that target tracking scales by: out after 3 of them, in after 15; "
+        "60 on AWS, shorter is for tests and the impatient",
+    )
     settings.add_argument(
         "--file-system",
         dest="file_systems",

@@ -25,6 +25,7 @@ OPTIONS = (
     "spot_capacity_wait_s",
     "stop_grace_s",
     "health_timeout_s",
+    "scaling_period_s",
     "file_systems",
     "registry",
 )

@@ -9,11 +9,15 @@ from intermodal_engine.clock import Clock
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.instance import Backend
 from intermodal_engine.router.measurements import Measurement
+from intermodal_engine.router.router import Router
 from intermodal_engine.store.statistic_sets import SetSeries, StatisticSet, StatisticSets
 
 NAMESPACE = "AWS/SageMaker"
 UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
 """Of the metrics that have one."""
+
+CONCURRENCY = "ConcurrentRequestsPerModel"
+_BY_INSTANCE = {"Invocations": "InvocationsPerInstance", "ModelLatency": CONCURRENCY}
 
 FLUSH_EVERY_S = 1.0
 AGE_EVERY_S = 60.0
@@ -25,7 +29,7 @@ class EndpointMetrics:
     """Keeps what the router measures. A kill -9 loses the last second, nothing else.
 
     Args:
-        take: gives what was measured since it was last called.
+        router: measures, and knows how many instances there are.
         sets: keep it.
         queue: keeps the time.
         clock: tells it.
@@ -33,12 +37,12 @@ class EndpointMetrics:
 
     def __init__(
         self,
-        take: Callable[[], Sequence[Measurement]],
+        router: Router,
         sets: StatisticSets,
         queue: WorkQueue,
         clock: Clock,
     ) -> None:
-        self._take = take
+        self._router = router
         self._sets = sets
         self._queue = queue
         self._clock = clock
@@ -51,7 +55,9 @@ class EndpointMetrics:
 
     def flush(self) -> None:
         """Keeps what there is by now; with nothing there is no transaction."""
-        kept = [one for measurement in self._take() for one in _sets(measurement)]
+        measured = self._router.measurements.take()
+        kept = [one for measurement in measured for one in _sets(measurement)]
+        kept += _by_instance(measured, self._router.ready)
         if kept:
             self._sets.add(kept)
 
@@ -69,6 +75,31 @@ def _sets(one: Measurement) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
     numbers = StatisticSet(one.count, one.total, one.minimum, one.maximum)
     for dimensions in _dimensions(one.backend):
         yield SetSeries(NAMESPACE, one.metric, dimensions, unit), one.at, numbers
+
+
+def _by_instance(
+    measured: Sequence[Measurement], ready: Callable[[str, str], int]
+) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
+    """What scaling looks at: invocations an instance, and requests that one works on at once.
+
+    The second is the time that all requests of a second took together, by Little's law.
+
+    Args:
+        measured: what the router measured.
+        ready: how many instances of `(endpoint, variant)` get requests.
+    """
+    sums: dict[tuple[str, str, str, int], float] = {}
+    for one in measured:
+        name = _BY_INSTANCE.get(one.metric)
+        if name is not None:
+            key = (name, one.backend.endpoint, one.backend.variant, one.at)
+            sums[key] = sums.get(key, 0.0) + one.total
+    for (name, endpoint, variant, at), total in sums.items():
+        share = total / max(1, ready(endpoint, variant))
+        value = share / 1e6 if name == CONCURRENCY else share
+        dimensions = {"EndpointName": endpoint, "VariantName": variant}
+        series = SetSeries(NAMESPACE, name, dimensions, "None")
+        yield series, at, StatisticSet(1, value, value, value)
 
 
 def _dimensions(backend: Backend) -> Iterator[Mapping[str, str]]:

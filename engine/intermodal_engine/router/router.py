@@ -197,6 +197,12 @@ class Router:
             watched = self._watched.get(backend_id)
             return watched.health if watched is not None else Health.STARTING
 
+    def ready(self, endpoint: str, variant: str) -> int:
+        """How many instances of a variant get requests."""
+        with self._lock:
+            there = self._endpoints.get(endpoint, {}).values()
+            return sum(one.is_ready and one.backend.variant == variant for one in there)
+
     def in_flight(self, backend_id: str) -> int:
         """How many requests an instance is working on."""
         with self._lock:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from intermodal_engine.clock import Clock
+    from intermodal_engine.lifecycle.alarms import AlarmLifecycle
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
     from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
+    from intermodal_engine.lifecycle.scaling import ScalingLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
     from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
     from intermodal_engine.lifecycle.warm_pools import WarmPools
@@ -36,6 +38,8 @@ class Backends:
     transform_jobs: "TransformJobLifecycle"
     warm_pools: "WarmPools"
     endpoints: "EndpointLifecycle"
+    alarms: "AlarmLifecycle"
+    scaling: "ScalingLifecycle"
     router: "Router"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from intermodal_engine.services import (
+    application_autoscaling,
     cloudwatch,
     ecr,
     iam,
@@ -16,6 +17,7 @@ from intermodal_engine.services.call import Operation
 from intermodal_engine.wire.errors import ServiceError
 
 TABLE: dict[str, Mapping[str, Operation]] = {
+    "application-autoscaling": application_autoscaling.OPERATIONS,
     "cloudwatch": cloudwatch.OPERATIONS,
     "ecr": ecr.OPERATIONS,
     "iam": iam.OPERATIONS,
