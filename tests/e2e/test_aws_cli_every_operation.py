@@ -58,6 +58,7 @@ def assert_all_were_called(cli: AwsCli, *services: str) -> None:
 
 def test_every_service_is_walked_through_here() -> None:
     walked = {"sagemaker", "sagemaker-runtime", "s3", "logs", "cloudwatch", "ecr", "sts", "iam"}
+    walked.add("application-autoscaling")
     assert set(TABLE) == walked
 
 
@@ -180,7 +181,9 @@ def test_sagemaker_its_runtime_and_its_metrics(
     walk_processing(cli)
     walk_transform(cli, engine)
     walk_endpoint(cli, engine, tmp_path)
-    assert_all_were_called(cli, "sagemaker", "sagemaker-runtime", "cloudwatch")
+    assert_all_were_called(
+        cli, "sagemaker", "sagemaker-runtime", "cloudwatch", "application-autoscaling"
+    )
 
 
 def walk_training(cli: AwsCli, engine: RunningEngine) -> None:
@@ -246,6 +249,27 @@ def walk_metrics(cli: AwsCli) -> None:
     )
     (metric,) = cloudwatch("ListMetrics", "--namespace", "Walk")["Metrics"]
     assert metric["MetricName"] == "depth"
+    walk_alarms(cli)
+
+
+def walk_alarms(cli: AwsCli) -> None:
+    cloudwatch: Call = partial(cli.operation, "cloudwatch")
+    here, names = ("--alarm-name", "deep"), ("--alarm-names", "deep")
+    metric = ("--namespace", "Walk", "--metric-name", "depth")
+    cloudwatch(
+        "PutMetricAlarm", *here, *metric, "--statistic", "Maximum", "--period", "60",
+        "--evaluation-periods", "1", "--threshold", "3",
+        "--comparison-operator", "GreaterThanThreshold", "--treat-missing-data", "ignore",
+    )  # fmt: skip
+    (alarm,) = cloudwatch("DescribeAlarmsForMetric", *metric)["MetricAlarms"]
+    assert alarm["AlarmName"] == "deep"
+    cloudwatch("SetAlarmState", *here, "--state-value", "ALARM", "--state-reason", "walk")
+    assert cloudwatch("DescribeAlarms", *names)["MetricAlarms"][0]["StateReason"] == "walk"
+    assert cloudwatch("DescribeAlarmHistory", *here)["AlarmHistoryItems"]
+    cloudwatch("DisableAlarmActions", *names)
+    cloudwatch("EnableAlarmActions", *names)
+    cloudwatch("DeleteAlarms", *names)
+    assert cloudwatch("DescribeAlarms")["MetricAlarms"] == []
 
 
 def walk_processing(cli: AwsCli) -> None:
@@ -270,7 +294,7 @@ def walk_transform(cli: AwsCli, engine: RunningEngine) -> None:
     here = ("--transform-job-name", "walk")
     clients = {service: engine.client(service) for service in ("s3", "sagemaker")}
     create_summing_model(clients, "walk-transform", PAUSE_S="60")
-    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/"}}
+    data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/models/"}}
     sagemaker(
         "CreateTransformJob", *here, "--model-name", "walk-transform",
         "--transform-input", {"DataSource": data},
@@ -321,6 +345,30 @@ def walk_endpoint(cli: AwsCli, engine: RunningEngine, tmp_path: Path) -> None:
     (variant,) = sagemaker("DescribeEndpoint", *endpoint)["ProductionVariants"]
     assert (variant["CurrentInstanceCount"], variant["CurrentWeight"]) == (1, 3.0)
     assert [one["EndpointName"] for one in sagemaker("ListEndpoints")["Endpoints"]] == ["walk"]
+    walk_scaling(cli)
     sagemaker("DeleteEndpoint", *endpoint)
     sagemaker("DeleteEndpointConfig", "--endpoint-config-name", "walk")
     sagemaker("DeleteModel", *model)
+
+
+def walk_scaling(cli: AwsCli) -> None:
+    scaling: Call = partial(cli.operation, "application-autoscaling")
+    space = ("--service-namespace", "sagemaker")
+    here = (
+        *space,
+        *("--resource-id", "endpoint/walk/variant/AllTraffic"),
+        *("--scalable-dimension", "sagemaker:variant:DesiredInstanceCount"),
+    )
+    policy = ("--policy-name", "walk")
+    scaling("RegisterScalableTarget", *here, "--min-capacity", "1", "--max-capacity", "2")
+    metric = {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}
+    config = {"TargetValue": 1000.0, "PredefinedMetricSpecification": metric}
+    scaling(
+        "PutScalingPolicy", *here, *policy, "--policy-type", "TargetTrackingScaling",
+        "--target-tracking-scaling-policy-configuration", config,
+    )  # fmt: skip
+    assert scaling("DescribeScalingPolicies", *space)["ScalingPolicies"][0]["Alarms"]
+    assert scaling("DescribeScalableTargets", *space)["ScalableTargets"][0]["MaxCapacity"] == 2
+    assert scaling("DescribeScalingActivities", *space)["ScalingActivities"] == []
+    scaling("DeleteScalingPolicy", *here, *policy)
+    scaling("DeregisterScalableTarget", *here)
