@@ -1,25 +1,30 @@
 """What the way through the engine costs an invocation, beside the same instance asked directly."""
 
+import http.client
+import json
 import os
+import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import RUNS, Figure, NotMeasuredError
-from benchmarks.local_engine import engine_pid, resident_mib, running_engine
+from benchmarks.local_engine import CLI, engine_pid, resident_mib, running_engine
 from benchmarks.serving.cores import two_cores
-from benchmarks.serving.workloads import Workload, echo
+from benchmarks.serving.workloads import NPY, Workload, echo, large_body
 from benchmarks.serving.wrk import Load, load_url
 
 if TYPE_CHECKING:
     from intermodal import LocalSession
 
 _SECONDS = 3
+_CLIENTS = 4
 _ENDPOINT = "routed"
-_LARGE_BYTES = 4 << 20
-_TYPE = "application/octet-stream"
+_LARGE = "large"
 _RUNNING, _DESCRIBED = 10, 50
 _ROLE = "arn:aws:iam::123456789012:role/bench"
 
@@ -30,7 +35,14 @@ def measure() -> list[Figure]:
         stage = _Stage(session, Path(folder))
         stage.deploy(_ENDPOINT, 2)
         try:
-            return [*_latency(stage), *_throughput(stage), *_large(stage), *_memory(stage)]
+            return [
+                *_latency(stage),
+                *_throughput(stage),
+                *_large(stage),
+                *_killed(stage),
+                *_scaled(stage),
+                *_memory(stage),
+            ]
         except NotMeasuredError as error:
             return [Figure("routing", "", None, note=str(error))]
 
@@ -45,23 +57,23 @@ class _Stage:
         self.small = folder / "small"
         self.small.write_bytes(echo().body)
         self.large = folder / "large"
-        self.large.write_bytes(os.urandom(_LARGE_BYTES))
-        self._model = self._packed(echo())
+        self.large.write_bytes(large_body().body)
+        self._models = {_ENDPOINT: self._packed(echo()), _LARGE: self._packed(large_body())}
 
     def deploy(self, name: str, count: int) -> None:
         from intermodal.pytorch import PyTorchModel
 
         PyTorchModel(
-            model_data=self._model,
+            model_data=self._models.get(name, self._models[_ENDPOINT]),
             role=_ROLE,
             framework_version="2.13.0",
             env={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"},
             sagemaker_session=self.session,
         ).deploy(count, "ml.m5.large", endpoint_name=name)
 
-    def through(self, body: Path, connections: int) -> Load:
+    def through(self, body: Path, connections: int, endpoint: str = _ENDPOINT) -> Load:
         """Through the engine, which has a core of its own."""
-        url = f"{self.session.endpoint_url}/endpoints/{_ENDPOINT}/invocations"
+        url = f"{self.session.endpoint_url}/endpoints/{endpoint}/invocations"
         pid = engine_pid()
         affinity = os.sched_getaffinity(pid)
         _pin(pid, {self.cores.server})
@@ -70,10 +82,45 @@ class _Stage:
         finally:
             _pin(pid, affinity)
 
-    def directly(self, body: Path, connections: int) -> Load:
+    def directly(self, body: Path, connections: int, endpoint: str = _ENDPOINT) -> Load:
         """One instance, at its own address."""
-        url = f"http://{self._address()}:8080/invocations"
-        return self._load(url, body, {"Content-Type": _TYPE}, connections)
+        url = f"http://{self._address(endpoint)}:8080/invocations"
+        return self._load(url, body, {"Content-Type": NPY}, connections)
+
+    def signed(self, endpoint: str) -> dict[str, str]:
+        """The headers of a request that is the same each time."""
+        url = f"{self.session.endpoint_url}/endpoints/{endpoint}/invocations"
+        return self._signed(url, self.small)
+
+    def instances(self, endpoint: str) -> list[int]:
+        """Pids of an endpoint's supervisors."""
+        output = subprocess.run(
+            [CLI, "status", "--json"], check=True, stdout=subprocess.PIPE
+        ).stdout
+        shown = json.loads(output)["instances"]
+        return [one["pid"] for one in shown if one["name"] == endpoint]
+
+    def wait_for_instances(self, endpoint: str, count: int) -> None:
+        """Until so many are healthy."""
+        sagemaker: Any = self.session.sagemaker_client
+        while True:
+            (variant,) = sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"]
+            if variant["CurrentInstanceCount"] == count:
+                return
+            time.sleep(0.02)
+
+    def resize(self, endpoint: str, count: int) -> None:
+        """Asks for so many, and waits for them."""
+        sagemaker: Any = self.session.sagemaker_client
+        sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=endpoint,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": "AllTraffic", "DesiredInstanceCount": count}
+            ],
+        )
+        self.wait_for_instances(endpoint, count)
+        while sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] != "InService":
+            time.sleep(0.02)
 
     def _load(self, url: str, body: Path, headers: Mapping[str, str], connections: int) -> Load:
         return load_url(
@@ -84,13 +131,13 @@ class _Stage:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
 
-        request = AWSRequest("POST", url, {"Content-Type": _TYPE}, body.read_bytes())
+        request = AWSRequest("POST", url, {"Content-Type": NPY}, body.read_bytes())
         boto: Any = self.session.boto_session
         SigV4Auth(boto.get_credentials(), "sagemaker", "us-east-1").add_auth(request)
         return {**dict(request.headers.items()), "Host": url.split("/")[2]}
 
-    def _address(self) -> str:
-        homes = Path(os.environ["INTERMODAL_HOME"], "instances/endpoint", _ENDPOINT)
+    def _address(self, endpoint: str) -> str:
+        homes = Path(os.environ["INTERMODAL_HOME"], "instances/endpoint", endpoint)
         for hosts in sorted(homes.glob("i-*/hosts")):
             for line in hosts.read_text().splitlines():
                 address, _, name = line.partition(" ")
@@ -103,9 +150,47 @@ class _Stage:
 
         code = self.folder / "inference.py"
         code.write_text(workload.code)
-        archive = self.folder / "model.tar.gz"
+        archive = self.folder / f"{workload.name}.tar.gz"
         pack_files({"code/inference.py": code}, archive)
-        return str(self.session.upload_data(str(archive), key_prefix="bench"))
+        return str(self.session.upload_data(str(archive), key_prefix=f"bench/{workload.name}"))
+
+
+class Asking:
+    """Asks 500 times a second, on four connections, and repeats nothing.
+
+    Args:
+        url: the engine's.
+        headers: of the request, signed.
+        body: of the request.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str], body: Path) -> None:
+        self._place = url.removeprefix("http://")
+        self._headers = {name: value for name, value in headers.items() if name != "Host"}
+        self._body = body.read_bytes()
+        self._failed = [0] * _CLIENTS
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(_CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> int:
+        """Ends it; how many requests failed."""
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+        return sum(self._failed)
+
+    def _ask(self, number: int) -> None:
+        connection = http.client.HTTPConnection(self._place, timeout=10)
+        while not self._ended.wait(_CLIENTS / 500 - 0.001):
+            connection.request(
+                "POST", f"/endpoints/{_ENDPOINT}/invocations", self._body, self._headers
+            )
+            answer = connection.getresponse()
+            answer.read()
+            self._failed[number] += answer.status != 200
+        connection.close()
 
 
 def _latency(stage: _Stage) -> list[Figure]:
@@ -128,11 +213,42 @@ def _throughput(stage: _Stage) -> list[Figure]:
 
 
 def _large(stage: _Stage) -> list[Figure]:
-    parts = [
-        100 * stage.through(stage.large, 4).per_s / stage.directly(stage.large, 4).per_s
-        for _ in range(RUNS)
+    stage.deploy(_LARGE, 1)
+    body = (stage.large, 1, _LARGE)
+    parts = [100 * stage.through(*body).per_s / stage.directly(*body).per_s for _ in range(RUNS)]
+    return [
+        Figure(
+            "4 MB bodies, small answers: of the instance's own throughput",
+            "%",
+            60,
+            parts,
+            at_least=True,
+        )
     ]
-    return [Figure("4 MB bodies: of the instance's own throughput", "%", 60, parts, at_least=True)]
+
+
+def _killed(stage: _Stage) -> list[Figure]:
+    """One of two instances is killed while 500 requests a second come, which nobody repeats."""
+    failed = []
+    for _ in range(RUNS):
+        stage.wait_for_instances(_ENDPOINT, 2)
+        asking = Asking(stage.session.endpoint_url, stage.signed(_ENDPOINT), stage.small)
+        time.sleep(1.0)
+        os.kill(stage.instances(_ENDPOINT)[0], signal.SIGKILL)
+        time.sleep(1.0)
+        failed.append(float(asking.end()))
+    what = "kill -9 of one of two instances at 500 requests/s: failed, without retries"
+    return [Figure(what, "requests", 2, failed)]
+
+
+def _scaled(stage: _Stage) -> list[Figure]:
+    seconds = []
+    for _ in range(RUNS):
+        stage.resize(_ENDPOINT, 1)
+        began = time.perf_counter()
+        stage.resize(_ENDPOINT, 4)
+        seconds.append(time.perf_counter() - began)
+    return [Figure("from 1 to 4 instances, light model, all of them serving", "s", 2.0, seconds)]
 
 
 def _memory(stage: _Stage) -> list[Figure]:

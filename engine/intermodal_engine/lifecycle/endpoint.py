@@ -197,6 +197,8 @@ class EndpointLifecycle:
                 if change.weight is not None:
                     variants[variant]["weight"] = change.weight
             deployment["wanted"] = counts_of(variants)
+            # What died young before says nothing of what a person asks for now.
+            deployment.update(not_before=0.0, pause_s=0.0)
             draft.state["resize"] = {"before": before, "began_at": self._clock.now()}
             draft.state.pop("failure_reason", None)
             draft.note("Resized", wanted=deployment["wanted"])
