@@ -232,7 +232,7 @@ def _killed(stage: _Stage) -> list[Figure]:
     failed = []
     for _ in range(RUNS):
         stage.wait_for_instances(_ENDPOINT, 2)
-        asking = Asking(stage.session.endpoint_url, stage.signed(_ENDPOINT), stage.small)
+        asking = Asking(str(stage.session.endpoint_url), stage.signed(_ENDPOINT), stage.small)
         time.sleep(1.0)
         os.kill(stage.instances(_ENDPOINT)[0], signal.SIGKILL)
         time.sleep(1.0)

@@ -395,6 +395,20 @@ def test_a_crash_loop_in_service_is_told_and_forgotten_when_it_is_over(world: Wo
     assert "FailureReason" not in describe(world)
 
 
+def test_what_died_young_does_not_hold_up_more_instances_that_are_asked_for(
+    world: World,
+) -> None:
+    in_service(world)
+    for _ in range(4):
+        make_healthy(world)
+        youngest = max(members(world), key=lambda one: one.started_at)
+        say(world, youngest.member_id, Health.UNHEALTHY)
+        world.advance(20)
+    make_healthy(world)
+    resize(world, count=4)
+    assert len(members(world)) == 4
+
+
 def test_a_shadow_has_instances_and_is_shown_beside_the_variant(world: World) -> None:
     create_config(
         world, "shadowed", count=1, shadow={"VariantName": "shadow", "InitialVariantWeight": 0.5}
