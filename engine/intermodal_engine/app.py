@@ -68,6 +68,7 @@ from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
+from intermodal_engine.services import exposition
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.cloudwatch import readings
 from intermodal_engine.services.table import find_operation
@@ -141,7 +142,10 @@ def run(
         listeners = [listener, *_listen_for_instances(stack, driver, state.port)]
         stack.callback(environments.close)  # first: a worker may be waiting for one
         health = {"version": state.version, "home": state.home}
-        gateway = Gateway(keys, find_operation, parts.backends, origins, health)
+        gateway = Gateway(
+            *(keys, find_operation, parts.backends, origins, health),
+            lambda: exposition.text(parts.backends, parts.endpoint_metrics.totals(), state.version),
+        )
         stack.callback(gateway.close)
         parts.recover()
 

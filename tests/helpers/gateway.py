@@ -119,7 +119,9 @@ def served(
     parts |= {"settings": settings, "clock": SystemClock(), **backends}
     origins = Origins()
     origins.allow_gateway(JOB_GATEWAY)
-    gateway = Gateway(key_ring, find, Backends(**parts), origins, {"version": "0"})
+    gateway = Gateway(
+        *(key_ring, find, Backends(**parts), origins, {"version": "0"}), lambda: b"up 1\n"
+    )
     ready = threading.Event()
     listener = listen(0)
     port = listener.getsockname()[1]

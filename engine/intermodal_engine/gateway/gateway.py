@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import cast
 
-from intermodal_contract.local_engine import HEALTH_PATH
+from intermodal_contract.local_engine import HEALTH_PATH, METRICS_PATH
 from intermodal_engine.gateway import internal
 from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
 from intermodal_engine.gateway.origin import Origins
@@ -49,6 +49,7 @@ class _Signer:
 
 
 SMALL_BODY_BYTES = 64 << 10
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 _TAKE_WHOLE_BODIES = frozenset({"sagemaker-runtime"})
 
 
@@ -61,6 +62,7 @@ class Gateway:
         backends: what operations work on.
         origins: the names under which the engine may be spoken to.
         health: what the health answer tells besides status and pid.
+        metrics: makes the text that Prometheus reads.
     """
 
     def __init__(
@@ -70,12 +72,14 @@ class Gateway:
         backends: Backends,
         origins: Origins,
         health: Mapping[str, object],
+        metrics: Callable[[], bytes],
     ) -> None:
         self._origins = origins
         self._keys = keys
         self._operations = operations
         self._backends = backends
         self._health = health
+        self._metrics = metrics
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="operation")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,6 +103,8 @@ class Gateway:
             self._origins.check(request)
             if request.path == HEALTH_PATH:
                 return self._answer_health(request_id)
+            if _asks_for_metrics(request):
+                return await self._answer_metrics(request_id)
             if internal.is_internal(request):
                 return await self._answer_owner(exchange, request_id)
             signer = self._verify(request)
@@ -137,6 +143,11 @@ class Gateway:
     def _answer_health(self, request_id: str) -> HttpResponse:
         body = json.dumps({"status": "ok", "pid": os.getpid(), **self._health}).encode()
         headers = [("Content-Type", "application/json"), ("x-amzn-RequestId", request_id)]
+        return HttpResponse(200, headers, body)
+
+    async def _answer_metrics(self, request_id: str) -> HttpResponse:
+        body = await asyncio.get_running_loop().run_in_executor(self._workers, self._metrics)
+        headers = [("Content-Type", _EXPOSITION), ("x-amzn-RequestId", request_id)]
         return HttpResponse(200, headers, body)
 
     def _verify(self, request: HttpRequest) -> _Signer:
@@ -187,6 +198,12 @@ async def _perform_on_loop(
     parameters = parse(route, request)
     validate(route, parameters)
     return serialize(route, await operation(call, parameters), call.request_id)
+
+
+def _asks_for_metrics(request: HttpRequest) -> bool:
+    """Prometheus signs nothing; whoever does means a bucket of that name."""
+    is_bare = not request.query and "authorization" not in request.headers
+    return request.path == METRICS_PATH and request.method == "GET" and is_bare
 
 
 def _is_worth_streaming(operation: Operation, route: Route, request: HttpRequest) -> bool:

@@ -20,6 +20,7 @@ CONCURRENCY = "ConcurrentRequestsPerModel"
 _BY_INSTANCE = {"Invocations": "InvocationsPerInstance", "ModelLatency": CONCURRENCY}
 
 FLUSH_EVERY_S = 1.0
+TOTALS_LIMIT = 10_000
 AGE_EVERY_S = 60.0
 
 _QUEUE_KIND = "endpoint-metrics"
@@ -47,6 +48,7 @@ class EndpointMetrics:
         self._queue = queue
         self._clock = clock
         self._age_at = 0.0
+        self._totals: dict[tuple[Backend, str], tuple[int, float]] = {}
         queue.register(_QUEUE_KIND, self._look)
 
     def begin(self) -> None:
@@ -56,10 +58,23 @@ class EndpointMetrics:
     def flush(self) -> None:
         """Keeps what there is by now; with nothing there is no transaction."""
         measured = self._router.measurements.take()
+        for one in measured:
+            self._add_up(one)
         kept = [one for measurement in measured for one in _sets(measurement)]
         kept += _by_instance(measured, self._router.ready)
         if kept:
             self._sets.add(kept)
+
+    def totals(self) -> dict[tuple[Backend, str], tuple[int, float]]:
+        """How many values there were since the engine's start, and their sum, by metric."""
+        return dict(self._totals)
+
+    def _add_up(self, one: Measurement) -> None:
+        key = (one.backend, one.metric)
+        count, total = self._totals.pop(key, (0, 0.0))
+        if len(self._totals) >= TOTALS_LIMIT:  # instances come and go; the oldest are forgotten
+            del self._totals[next(iter(self._totals))]
+        self._totals[key] = (count + one.count, total + one.total)
 
     def _look(self, _name: str) -> float:
         now = self._clock.now()

@@ -232,6 +232,15 @@ class Records:
             ).fetchall()
         return [_record(row) for row in rows]
 
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many records there are, by kind and status."""
+        with self._database.reader() as connection:
+            rows = connection.execute(
+                "SELECT kind, status, count(*) AS many FROM records GROUP BY kind, status "
+                "ORDER BY kind, status"
+            ).fetchall()
+        return {(row["kind"], row["status"]): row["many"] for row in rows}
+
     def page(self, kind: str, query: Query) -> Page:
         """One page of a listing.
 

@@ -69,7 +69,8 @@ class Operations:
         return {"ContentLength": len(CONTENT), "ETag": '"x"'}
 
     async def invoke_endpoint(self, _call: Call, parameters: Parameters) -> Parameters:
-        chunks = [chunk async for chunk in parameters["Body"]]
+        body = parameters["Body"]  # a small one comes whole
+        chunks = [body] if isinstance(body, bytes) else [chunk async for chunk in body]
 
         async def back() -> AsyncIterator[bytes]:
             try:

@@ -213,3 +213,23 @@ def test_a_path_keeps_its_escapes(tmp_path: Path) -> None:
         for path in ("/bucket/a%2Fb%20c", "/bucket//double", "/bucket/%C3%A9?x-id=PutObject"):
             assert gateway.call("s3", "PUT", path, b"x").status == 200
     assert seen == ["a/b c", "/double", "é"]
+
+
+def test_metrics_are_for_anybody_on_this_machine_and_a_signed_request_means_the_bucket(
+    tmp_path: Path,
+) -> None:
+    with served({}, Settings(home=tmp_path)) as gateway:
+        connection = gateway.connect()
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        assert (answer.status, answer.read()) == (200, b"up 1\n")
+        assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        connection.request("GET", "/metrics", headers={"Origin": "http://evil.example"})
+        refused = connection.getresponse()
+        refused.read()
+        assert refused.status == 403
+        signed = gateway.sign("s3", "GET", "/metrics")
+        connection.request("GET", "/metrics", headers=signed)
+        bucket = connection.getresponse()
+        assert b"up 1" not in bucket.read()
+        connection.close()
