@@ -65,6 +65,7 @@ from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.transform.movers import MoverPrograms, Movers
 from intermodal_engine.lifecycle.transform_instances import TransformInstances
 from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
+from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
@@ -183,6 +184,7 @@ class Parts:
         database: closed last.
         interruptions: of spot jobs, where a rate of them is set.
         endpoint_metrics: what the router measures, kept.
+        usage_metrics: what instances use, kept.
     """
 
     backends: Backends
@@ -191,6 +193,7 @@ class Parts:
     database: Database
     interruptions: SpotInterruptions
     endpoint_metrics: EndpointMetrics
+    usage_metrics: UsageMetrics
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
@@ -203,6 +206,7 @@ class Parts:
         self.backends.scaling.recover()
         self.interruptions.begin()
         self.endpoint_metrics.begin()
+        self.usage_metrics.begin()
 
     def close(self) -> None:
         """Lets the engine's own threads end; instances keep running."""
@@ -359,7 +363,8 @@ def assemble(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
     )
     endpoint_metrics = EndpointMetrics(router, statistic_sets, queue, clock)
-    return Parts(backends, queue, driver, database, interruptions, endpoint_metrics)
+    usage_metrics = UsageMetrics(records, statistic_sets, queue, clock, settings)
+    return Parts(backends, queue, driver, database, interruptions, endpoint_metrics, usage_metrics)
 
 
 def engine_access(

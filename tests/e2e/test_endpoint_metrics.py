@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.helpers.script_mode import create_endpoint, invoke, settled_endpoint, store_model
+from tests.helpers.script_mode import (
+    create_endpoint,
+    invoke,
+    job_request,
+    settled_endpoint,
+    store_model,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -65,3 +71,47 @@ def test_requests_and_errors_are_counted(clients: Clients) -> None:
     assert total(clients["cloudwatch"], "Invocation5XXErrors") == 1
     assert total(clients["cloudwatch"], "Invocation4XXErrors") == 0
     assert total(clients["cloudwatch"], "ModelLatency") > 0
+
+
+BURNS = """
+import time
+end = time.monotonic() + 13
+while time.monotonic() < end:
+    pass
+"""
+
+
+def values(cloudwatch: Any, namespace: str, metric: str, **dimensions: str) -> list[float]:
+    """A metric's averages by second over the last minute."""
+    now = datetime.now(UTC)
+    answer = cloudwatch.get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=now - timedelta(minutes=1),
+        EndTime=now + timedelta(seconds=1),
+        Period=1,
+        Statistics=["Average"],
+    )
+    return [one["Average"] for one in answer["Datapoints"]]
+
+
+def wait_for_value(clients: Clients, least: float, *metric: str, **dimensions: str) -> float:
+    deadline = time.monotonic() + 2 * PATIENCE_S
+    while max(found := values(clients["cloudwatch"], *metric, **dimensions), default=-1.0) < least:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return max(found)
+
+
+def test_what_instances_use_is_shown_of_endpoints_and_of_jobs(clients: Clients) -> None:
+    job = job_request("burns", BURNS, clients["s3"])
+    clients["sagemaker"].create_training_job(**job)
+    variant = {"EndpointName": "counted", "VariantName": "AllTraffic"}
+    group = "/aws/sagemaker/Endpoints"
+    assert 0 < wait_for_value(clients, 0.01, group, "MemoryUtilization", **variant) < 100
+    wait_for_value(clients, 0.0, group, "CPUUtilization", **variant)
+    jobs = "/aws/sagemaker/TrainingJobs"
+    host = "burns/algo-1"
+    assert 30 < wait_for_value(clients, 30.0, jobs, "CPUUtilization", Host=host) < 250
+    assert wait_for_value(clients, 0.01, jobs, "MemoryUtilization", Host=host) < 100
