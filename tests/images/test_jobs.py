@@ -30,11 +30,16 @@ from tests.helpers.examples import EXAMPLES, run_example, told
 from tests.helpers.notebooks import executed, shown
 from tests.helpers.script_mode import (
     BUCKET,
+    ECHO,
     ROLE,
+    create_configuration,
     ended_job,
+    invoke,
     job_request,
     log_lines,
     run_job,
+    settled_endpoint,
+    store_model,
     tar_gz,
     wait_for_line,
 )
@@ -432,3 +437,40 @@ def test_a_transform_job_moves_objects_through_a_container(clients: dict[str, An
     assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
     text = "6\n14\n"
     assert outputs(clients["s3"], "in-docker") == {"a.csv.out": text, "b.csv.out": text}
+
+
+def test_an_endpoint_of_containers_is_updated_scaled_and_goes_back(
+    clients: dict[str, Any], beside: DockerEngine
+) -> None:
+    sagemaker, s3 = clients["sagemaker"], clients["s3"]
+    for name, handlers in (("first", ECHO), ("second", ECHO), ("bad", "raise ValueError('no')")):
+        uri = store_model(s3, name, handlers, weights=name)
+        create_configuration(sagemaker, f"moves-{name}", uri, 2)
+    sagemaker.create_endpoint(EndpointName="moves", EndpointConfigName="moves-first")
+    assert settled_endpoint(sagemaker, "moves")["EndpointStatus"] == "InService"
+    size = {"Type": "CAPACITY_PERCENT", "Value": 50}
+    canary = {"Type": "CANARY", "CanarySize": size, "WaitIntervalInSeconds": 1}
+    policies = (
+        {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": canary}},
+        {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": 0}},
+    )
+    runtime = clients["sagemaker-runtime"]
+    for config, policy in zip(("second", "first"), policies, strict=True):
+        sagemaker.update_endpoint(
+            EndpointName="moves", EndpointConfigName=f"moves-{config}", DeploymentConfig=policy
+        )
+        endpoint = settled_endpoint(sagemaker, "moves")
+        assert endpoint["EndpointConfigName"] == f"moves-{config}", endpoint.get("FailureReason")
+        assert {invoke(runtime, "moves", "q") for _ in range(4)} == {f"q {config}"}
+    sagemaker.update_endpoint(EndpointName="moves", EndpointConfigName="moves-bad")
+    endpoint = settled_endpoint(sagemaker, "moves")
+    assert endpoint["EndpointConfigName"] == "moves-first"
+    assert "ended before it answered /ping" in endpoint["FailureReason"]
+    wanted = [{"VariantName": "AllTraffic", "DesiredInstanceCount": 3}]
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="moves", DesiredWeightsAndCapacities=wanted
+    )
+    (variant,) = settled_endpoint(sagemaker, "moves")["ProductionVariants"]
+    assert variant["CurrentInstanceCount"] == 3
+    sagemaker.delete_endpoint(EndpointName="moves")
+    wait_for(lambda: beside.left() == [])
