@@ -87,7 +87,7 @@ class EndpointMetrics:
 
 def _sets(one: Measurement) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
     unit = UNITS.get(one.metric, "None")
-    numbers = StatisticSet(one.count, one.total, one.minimum, one.maximum)
+    numbers = StatisticSet(one.count, one.total, one.minimum, one.maximum, one.bins)
     for dimensions in _dimensions(one.backend):
         yield SetSeries(NAMESPACE, one.metric, dimensions, unit), one.at, numbers
 

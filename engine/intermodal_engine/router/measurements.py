@@ -3,9 +3,10 @@
 Sums, not single values, so that a thousand invocations cost as much to keep as one.
 """
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from intermodal_engine.router.instance import Backend
@@ -23,6 +24,7 @@ class Measurement:
         total: their sum, in the metric's unit.
         minimum: the smallest.
         maximum: the largest.
+        bins: how many lie in each bin, see `bin_of`; None where values are not counted so.
     """
 
     backend: Backend
@@ -32,6 +34,23 @@ class Measurement:
     total: float
     minimum: float
     maximum: float
+    bins: Mapping[int, int] | None = None
+
+
+_BINS_PER_E = 50
+"""Bins are 2 % wide: their middles are within 1 % of every value."""
+
+_COUNTED_IN_BINS = frozenset({"ModelLatency", "OverheadLatency"})
+
+
+def bin_of(value: float) -> int:
+    """The bin that a value lies in; what is below one lies in the first."""
+    return math.floor(math.log(value) * _BINS_PER_E) if value > 1.0 else 0
+
+
+def middle_of(number: int) -> float:
+    """The value in the middle of a bin."""
+    return math.exp((number + 0.5) / _BINS_PER_E)
 
 
 class Measurements:
@@ -45,11 +64,16 @@ class Measurements:
         self._now = now
         self._lock = threading.Lock()
         self._sums: dict[tuple[Backend, str, int], list[float]] = {}
+        self._bins: dict[tuple[Backend, str, int], dict[int, int]] = {}
 
     def record(self, backend: Backend, metric: str, value: float) -> None:
         """Adds a value of this second."""
         key = (backend, metric, int(self._now()))
         with self._lock:
+            if metric in _COUNTED_IN_BINS:
+                bins = self._bins.setdefault(key, {})
+                number = bin_of(value)
+                bins[number] = bins.get(number, 0) + 1
             sums = self._sums.get(key)
             if sums is None:
                 self._sums[key] = [1, value, value, value]
@@ -88,7 +112,8 @@ class Measurements:
         """All that came since the last call; a second that is not over comes in two parts."""
         with self._lock:
             sums, self._sums = self._sums, {}
+            bins, self._bins = self._bins, {}
         return [
-            Measurement(backend, metric, at, int(count), total, minimum, maximum)
-            for (backend, metric, at), (count, total, minimum, maximum) in sums.items()
+            Measurement(*key, int(count), total, minimum, maximum, bins.get(key))
+            for key, (count, total, minimum, maximum) in sums.items()
         ]

@@ -120,6 +120,17 @@ MIGRATIONS: list[str] = [
     ) WITHOUT ROWID;
     CREATE INDEX statistic_sets_by_age ON statistic_sets (period_s, at);
     """,
+    """
+    CREATE TABLE value_bins (
+        series INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        period_s INTEGER NOT NULL,
+        bin INTEGER NOT NULL,
+        count REAL NOT NULL,
+        PRIMARY KEY (series, at, period_s, bin)
+    ) WITHOUT ROWID;
+    CREATE INDEX value_bins_by_age ON value_bins (period_s, at);
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

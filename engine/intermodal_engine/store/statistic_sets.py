@@ -33,6 +33,17 @@ _ROLL_UP = """
         minimum = min(minimum, excluded.minimum), maximum = max(maximum, excluded.maximum)
 """
 
+_ADD_BINS = """
+    INSERT INTO value_bins (series, period_s, at, bin, count) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""
+_ROLL_UP_BINS = """
+    INSERT INTO value_bins (series, period_s, at, bin, count)
+    SELECT series, :minute, at / :minute * :minute, bin, sum(count)
+    FROM value_bins WHERE period_s = :second AND at < :fine GROUP BY series, at / :minute, bin
+    ON CONFLICT DO UPDATE SET count = count + excluded.count
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class StatisticSet:
@@ -43,12 +54,14 @@ class StatisticSet:
         total: their sum.
         minimum: the smallest.
         maximum: the largest.
+        bins: how many lie in each bin of `router.measurements`; None where that is not known.
     """
 
     count: float
     total: float
     minimum: float
     maximum: float
+    bins: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ class StatisticSets:
         """Adds sets to what is there of their series and epoch seconds, in one transaction."""
         with self._database.transaction() as connection:
             ids: dict[tuple[str, ...], int] = {}
-            rows = []
+            rows, bins = [], []
             for series, at, one in sets:
                 key = _key(series)
                 if key not in ids:
@@ -95,7 +108,9 @@ class StatisticSets:
                 rows.append(
                     (ids[key], _SECOND_S, at, one.count, one.total, one.minimum, one.maximum)
                 )
+                bins += [(ids[key], _SECOND_S, at, *entry) for entry in (one.bins or {}).items()]
             connection.executemany(_ADD, rows)
+            connection.executemany(_ADD_BINS, bins)
 
     def values(
         self,
@@ -106,16 +121,26 @@ class StatisticSets:
         end_s: float,
     ) -> dict[str, list[tuple[float, StatisticSet]]]:
         """`(epoch seconds, set)` by unit, oldest first; `end_s` is excluded."""
+        which = "WHERE namespace = ? AND metric = ? AND dimensions = ? AND at >= ? AND at < ?"
+        wanted = (namespace, metric, _dump(dimensions), start_s, end_s)
         with self._database.reader() as connection:
             rows = connection.execute(
-                "SELECT unit, at, count, total, minimum, maximum FROM metric_series "
-                "JOIN statistic_sets ON series = id WHERE namespace = ? AND metric = ? "
-                "AND dimensions = ? AND at >= ? AND at < ? ORDER BY unit, at, period_s",
-                (namespace, metric, _dump(dimensions), start_s, end_s),
+                "SELECT unit, at, period_s, count, total, minimum, maximum FROM metric_series "  # noqa: S608
+                f"JOIN statistic_sets ON series = id {which} ORDER BY unit, at, period_s",
+                wanted,
             ).fetchall()
+            counted = connection.execute(
+                "SELECT unit, at, period_s, bin, count FROM metric_series "  # noqa: S608
+                f"JOIN value_bins ON series = id {which}",
+                wanted,
+            ).fetchall()
+        bins: dict[tuple[str, int, int], dict[int, float]] = {}
+        for unit, at, period_s, number, count in counted:
+            bins.setdefault((unit, at, period_s), {})[number] = count
         found: dict[str, list[tuple[float, StatisticSet]]] = {}
-        for unit, at, *numbers in rows:
-            found.setdefault(unit, []).append((at, StatisticSet(*numbers)))
+        for unit, at, period_s, count, total, least, most in rows:
+            one = StatisticSet(count, total, least, most, bins.get((unit, at, period_s)))
+            found.setdefault(unit, []).append((at, one))
         return found
 
     def series(
@@ -153,7 +178,9 @@ class StatisticSets:
                 return
         with self._database.transaction() as connection:
             connection.execute(_ROLL_UP, ends)
+            connection.execute(_ROLL_UP_BINS, ends)
             connection.execute(f"DELETE FROM statistic_sets WHERE {old}", ends)  # noqa: S608
+            connection.execute(f"DELETE FROM value_bins WHERE {old}", ends)  # noqa: S608
             connection.execute(
                 "DELETE FROM metric_series WHERE last_at < :coarse AND NOT EXISTS "
                 "(SELECT 1 FROM statistic_sets WHERE series = id)",

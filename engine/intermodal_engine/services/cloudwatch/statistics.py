@@ -1,14 +1,16 @@
 """Values to datapoints: a range of time cut into periods, and one number for each.
 
-What jobs print is kept value by value; all else as statistic sets, whose percentiles are known
-only where each set stands for one value, as with CloudWatch.
+What jobs print is kept value by value; all else as statistic sets. Their percentiles are known to
+within a hundredth where the values were counted in bins, as the router's latencies are; else only
+where each set stands for one value, as with CloudWatch.
 """
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from intermodal_engine.router.measurements import middle_of
 from intermodal_engine.store.statistic_sets import StatisticSet
 
 Statistic = Callable[[Sequence[StatisticSet]], float | None]
@@ -97,15 +99,29 @@ def _percentile(percent: float) -> Statistic:
     """The value at a percentile, between two values in proportion."""
 
     def of(sets: Sequence[StatisticSet]) -> float | None:
-        if any(one.minimum != one.maximum for one in sets):
+        if not all(_is_spread_out(one) for one in sets):
             return None
-        ordered = sorted((one.minimum, one.count) for one in sets)
+        ordered = sorted(value for one in sets for value in _spread_out(one))
         place = max(0.0, _count(sets) - 1) * percent / 100
         below = _at(ordered, math.floor(place))
         above = _at(ordered, math.floor(place) + 1)
         return below + (above - below) * (place - math.floor(place))
 
     return of
+
+
+def _is_spread_out(one: StatisticSet) -> bool:
+    """Whether it is known how its values are distributed."""
+    return one.minimum == one.maximum or sum((one.bins or {}).values()) == one.count
+
+
+def _spread_out(one: StatisticSet) -> Iterator[tuple[float, float]]:
+    """Values, and how often each comes; of bins what lies in their middle."""
+    if one.minimum == one.maximum:
+        yield one.minimum, one.count
+        return
+    for number, count in (one.bins or {}).items():
+        yield min(one.maximum, max(one.minimum, middle_of(number))), count
 
 
 def _at(ordered: Sequence[tuple[float, float]], place: int) -> float:

@@ -11,13 +11,13 @@ def test_values_are_summed_within_a_second_and_taken_once() -> None:
     now = [10.0]
     measurements = Measurements(lambda: now[0])
     for value in (3.0, 1.0, 2.0):
-        measurements.record(ONE, "ModelLatency", value)
-    measurements.record(OTHER, "ModelLatency", 7.0)
+        measurements.record(ONE, "Invocations", value)
+    measurements.record(OTHER, "Invocations", 7.0)
     now[0] = 11.5
-    measurements.record(ONE, "ModelLatency", 5.0)
+    measurements.record(ONE, "Invocations", 5.0)
     assert measurements.take() == [
-        Measurement(ONE, "ModelLatency", 10, 3, 6.0, 1.0, 3.0),
-        Measurement(OTHER, "ModelLatency", 10, 1, 7.0, 7.0, 7.0),
-        Measurement(ONE, "ModelLatency", 11, 1, 5.0, 5.0, 5.0),
+        Measurement(ONE, "Invocations", 10, 3, 6.0, 1.0, 3.0),
+        Measurement(OTHER, "Invocations", 10, 1, 7.0, 7.0, 7.0),
+        Measurement(ONE, "Invocations", 11, 1, 5.0, 5.0, 5.0),
     ]
     assert measurements.take() == []

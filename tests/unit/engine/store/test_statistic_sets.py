@@ -7,6 +7,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from intermodal_engine.router.instance import Backend
+from intermodal_engine.router.measurements import Measurement, Measurements
+from intermodal_engine.services.cloudwatch.statistics import statistic
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.statistic_sets import (
     COARSE_S,
@@ -18,6 +21,7 @@ from intermodal_engine.store.statistic_sets import (
 
 SERIES = SetSeries("AWS/SageMaker", "Invocations", {"EndpointName": "e", "VariantName": "v"})
 NOW = 1_800_000_000
+ONE = Backend("i-1", "e", "v", 1, "us-east-1a", "127.0.0.1", 8080)
 VALUES = st.lists(
     st.tuples(st.integers(NOW - FINE_S - 600, NOW), st.integers(-1000, 1000)), max_size=40
 )
@@ -71,3 +75,36 @@ def test_sets_of_a_second_are_added_up_across_calls(tmp_path: Path) -> None:
     sets.add([(SERIES, NOW, StatisticSet(2, 5.0, 1.0, 4.0)), (SERIES, NOW, one(9.0))])
     sets.add([(SERIES, NOW, one(0.5))])
     assert kept(sets) == [StatisticSet(4, 14.5, 0.5, 9.0)]
+
+
+@given(values=st.lists(st.floats(2, 1e8), min_size=1, max_size=60), aged=st.booleans())
+def test_percentiles_of_counted_values_are_within_a_hundredth(
+    values: list[float], aged: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "engine.sqlite")
+        sets = StatisticSets(database)
+        measurements = Measurements(lambda: NOW)
+        for value in values:
+            measurements.record(ONE, "ModelLatency", value)
+            if len(values) % 2:
+                continue
+            sets.add([counted(each) for each in measurements.take()])
+        sets.add([counted(each) for each in measurements.take()])
+        if aged:
+            sets.age(NOW + 120 + FINE_S)
+        for percent in (0, 50, 90, 100):
+            function = statistic(f"p{percent}")
+            assert function is not None
+            found = function(kept(sets))
+            ordered = sorted(values)
+            exact = function([one(value) for value in ordered])
+            assert found is not None
+            assert exact is not None
+            assert math.isclose(found, exact, rel_tol=0.011)
+        database.close()
+
+
+def counted(each: Measurement) -> tuple[SetSeries, int, StatisticSet]:
+    numbers = (each.count, each.total, each.minimum, each.maximum)
+    return SERIES, each.at, StatisticSet(*numbers, each.bins)
