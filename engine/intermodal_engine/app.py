@@ -1,4 +1,4 @@
-"""The composition root: settings, then stores, lifecycles, services and HTTP, tied together here.
+"""The composition root: settings, then what `assembly` ties together, the driver and HTTP.
 
 `run` reads from top to bottom what one engine consists of.
 """
@@ -11,14 +11,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import uvloop
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_engine import identity
-from intermodal_engine.clock import Clock, SystemClock
+from intermodal_engine.assembly import assemble
+from intermodal_engine.clock import SystemClock
 from intermodal_engine.drivers.base import Driver
 from intermodal_engine.drivers.choose import make_driver
 from intermodal_engine.drivers.environment import Environments
@@ -37,49 +37,11 @@ from intermodal_engine.home import (
     prepare,
 )
 from intermodal_engine.identity import ENGINE_ROLE, KeyRing
-from intermodal_engine.lifecycle import (
-    processing_instances,
-    training_instances,
-    transform_instances,
-)
-from intermodal_engine.lifecycle.alarms import AlarmLifecycle
-from intermodal_engine.lifecycle.artifacts import ArtifactUploader
-from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
-from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
-from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
-from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
-from intermodal_engine.lifecycle.fleet import Fleet
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances, Spawn, in_a_thread
-from intermodal_engine.lifecycle.job_specs import JobSpecs
-from intermodal_engine.lifecycle.members import Members
-from intermodal_engine.lifecycle.metrics import TrainingMetrics
-from intermodal_engine.lifecycle.model_files import ModelStore
-from intermodal_engine.lifecycle.pipes.feeders import Feeders
-from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
-from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
-from intermodal_engine.lifecycle.scaling import ScalingLifecycle
-from intermodal_engine.lifecycle.spot_interruptions import SpotInterruptions
-from intermodal_engine.lifecycle.staging import ChannelStager
-from intermodal_engine.lifecycle.training_instances import TrainingInstances
-from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
-from intermodal_engine.lifecycle.transform.movers import MoverPrograms, Movers
-from intermodal_engine.lifecycle.transform_instances import TransformInstances
-from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
-from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
-from intermodal_engine.lifecycle.warm_pools import WarmPools
-from intermodal_engine.lifecycle.work_queue import WorkQueue
-from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
+from intermodal_engine.lifecycle.instances import EngineAccess
 from intermodal_engine.services import exposition
-from intermodal_engine.services.call import Backends
-from intermodal_engine.services.cloudwatch import readings
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import DEFAULT_PORT, Settings
-from intermodal_engine.store.database import Database, DatabaseTooNewError
-from intermodal_engine.store.log_streams import LogStreams
-from intermodal_engine.store.metric_points import MetricPoints
-from intermodal_engine.store.objects import ObjectStore
-from intermodal_engine.store.records import Records
-from intermodal_engine.store.statistic_sets import StatisticSets
+from intermodal_engine.store.database import DatabaseTooNewError
 
 LIFECYCLE_THREADS = 8
 """Jobs and endpoints that are worked on at once; one that only runs needs no thread."""
@@ -171,200 +133,6 @@ def run(
         lock.check()
         _log.info("makes way for its successor" if has_successor else "stopped")
         return heirloom.dup() if has_successor else None
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What one engine consists of, below HTTP.
-
-    Attributes:
-        backends: what operations work on.
-        queue: who looks at jobs and endpoints.
-        driver: what runs instances.
-        database: closed last.
-        interruptions: of spot jobs, where a rate of them is set.
-        endpoint_metrics: what the router measures, kept.
-        usage_metrics: what instances use, kept.
-    """
-
-    backends: Backends
-    queue: WorkQueue
-    driver: Driver
-    database: Database
-    interruptions: SpotInterruptions
-    endpoint_metrics: EndpointMetrics
-    usage_metrics: UsageMetrics
-
-    def recover(self) -> None:
-        """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
-        self.backends.objects.recover()
-        self.backends.training_jobs.recover()
-        self.backends.processing_jobs.recover()
-        self.backends.transform_jobs.recover()
-        self.backends.endpoints.recover()
-        self.backends.alarms.recover()
-        self.backends.scaling.recover()
-        self.interruptions.begin()
-        self.endpoint_metrics.begin()
-        self.usage_metrics.begin()
-
-    def close(self) -> None:
-        """Lets the engine's own threads end; instances keep running."""
-        self.queue.close()
-        self.driver.close()
-        self.backends.router.close()
-        self.endpoint_metrics.flush()
-        self.backends.objects.close()
-        self.database.close()
-
-
-def _make_router(on_health: OnHealth) -> Router:
-    return Router(on_health, settling_s=SETTLING_S)
-
-
-def assemble(
-    settings: Settings,
-    *,
-    clock: Clock,
-    driver: Driver,
-    access: EngineAccess,
-    make_router: Callable[[OnHealth], Router] = _make_router,
-    spawn: Spawn = in_a_thread,
-    movers: Movers | None = None,
-) -> Parts:
-    """Ties the parts of one engine together; nothing runs yet."""
-    database = Database(settings.database_file)
-    records = Records(database, clock)
-    objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
-    log_streams = LogStreams(settings.logs_folder)
-    metric_points = MetricPoints(database)
-    statistic_sets = StatisticSets(database)
-    queue = WorkQueue(clock)
-    instances = Instances(driver, queue, clock, spawn)
-    members = Members(instances)
-    router = make_router(
-        lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
-    )
-    capacity = Capacity(settings.max_instances, machine_gpus(), queue.wake)
-    warm_pools = WarmPools(records=records, queue=queue, clock=clock, settings=settings)
-    training_jobs = TrainingJobLifecycle(
-        records=records,
-        instances=TrainingInstances(
-            specs=JobSpecs(
-                training_instances.KIND,
-                training_instances.LOG_GROUP,
-                settings=settings,
-                log_streams=log_streams,
-                access=access,
-            ),
-            stager=ChannelStager(
-                objects, settings.file_systems, can_mount=lambda: driver.can_mount
-            ),
-            feeders=Feeders(),
-            keeper=CheckpointKeeper(objects, settings.artifacts_folder),
-            cache=warm_pools.mounts,
-            note=instances.note,
-        ),
-        members=members,
-        uploader=ArtifactUploader(objects, settings.artifacts_folder),
-        metrics=TrainingMetrics(metric_points),
-        capacity=capacity,
-        warm_pools=warm_pools,
-        queue=queue,
-        clock=clock,
-        settings=settings,
-    )
-    processing_jobs = ProcessingJobLifecycle(
-        records=records,
-        instances=ProcessingInstances(
-            specs=JobSpecs(
-                processing_instances.KIND,
-                processing_instances.LOG_GROUP,
-                settings=settings,
-                log_streams=log_streams,
-                access=access,
-            ),
-            stager=ChannelStager(objects, can_mount=lambda: driver.can_mount),
-            keeper=CheckpointKeeper(objects, settings.artifacts_folder),
-            objects=objects,
-            note=instances.note,
-        ),
-        members=members,
-        capacity=capacity,
-        queue=queue,
-        clock=clock,
-        settings=settings,
-    )
-    models = ModelStore(objects, settings.models_folder)
-    transform_jobs = TransformJobLifecycle(
-        records=records,
-        instances=TransformInstances(
-            specs=JobSpecs(
-                transform_instances.KIND,
-                transform_instances.LOG_GROUP,
-                settings=settings,
-                log_streams=log_streams,
-                access=access,
-            ),
-            models=models,
-            objects=objects,
-            movers=movers or MoverPrograms(),
-            settings=settings,
-        ),
-        members=members,
-        capacity=capacity,
-        queue=queue,
-        clock=clock,
-    )
-    fleet = Fleet(
-        instances=instances,
-        router=router,
-        models=models,
-        log_streams=log_streams,
-        settings=settings,
-        access=access,
-    )
-    endpoints = EndpointLifecycle(
-        records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
-    )
-    alarms = AlarmLifecycle(
-        records,
-        queue,
-        clock,
-        read=lambda request, window: readings.read(backends, request, window),
-        act=lambda arn, alarm: scaling.on_alarm(arn, alarm),
-    )
-    scaling = ScalingLifecycle(
-        records=records,
-        endpoints=endpoints,
-        alarms=alarms,
-        queue=queue,
-        clock=clock,
-        period_s=settings.scaling_period_s,
-    )
-    backends = Backends(
-        settings=settings,
-        clock=clock,
-        records=records,
-        objects=objects,
-        log_streams=log_streams,
-        metric_points=metric_points,
-        statistic_sets=statistic_sets,
-        training_jobs=training_jobs,
-        processing_jobs=processing_jobs,
-        transform_jobs=transform_jobs,
-        warm_pools=warm_pools,
-        endpoints=endpoints,
-        alarms=alarms,
-        scaling=scaling,
-        router=router,
-    )
-    interruptions = SpotInterruptions(
-        records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
-    )
-    endpoint_metrics = EndpointMetrics(router, statistic_sets, queue, clock)
-    usage_metrics = UsageMetrics(records, statistic_sets, queue, clock, settings)
-    return Parts(backends, queue, driver, database, interruptions, endpoint_metrics, usage_metrics)
 
 
 def engine_access(

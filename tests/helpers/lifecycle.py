@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from intermodal_engine.app import assemble
+from intermodal_engine.assembly import assemble
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.fake import FakeDriver
 from intermodal_engine.lifecycle.instances import Spawn

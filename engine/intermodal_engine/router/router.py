@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from intermodal_engine.router.connection import request_head
@@ -25,7 +24,7 @@ from intermodal_engine.router.errors import (
     UnknownSessionError,
     UnknownVariantError,
 )
-from intermodal_engine.router.health import Rhythm, watch
+from intermodal_engine.router.health import Rhythm
 from intermodal_engine.router.instance import (
     Backend,
     Direction,
@@ -41,6 +40,7 @@ from intermodal_engine.router.limits import Limits, Waiting
 from intermodal_engine.router.measurements import Measurements
 from intermodal_engine.router.sessions import NEW_SESSION, Sessions
 from intermodal_engine.router.shadows import Shadows
+from intermodal_engine.router.watches import OnHealth, Watches
 
 __all__ = [
     "AnswerTimeoutError",
@@ -53,6 +53,7 @@ __all__ = [
     "InvocationResult",
     "Limits",
     "NoHealthyInstanceError",
+    "OnHealth",
     "OverloadedError",
     "Rhythm",
     "Route",
@@ -65,9 +66,6 @@ __all__ = [
 ]
 
 INVOCATION_TIMEOUT_S = 60.0
-
-OnHealth = Callable[[str, str, Health], None]
-"""`(endpoint, backend id, health)`; called from a thread of its own, in the order of changes."""
 
 _log = logging.getLogger(__name__)
 
@@ -108,17 +106,14 @@ class Router:
         self._shadows = Shadows(self._send_copy)
         self._settling_s = settling_s
         self._settled_at = 0.0
-        self._on_health = on_health
         self._timeout_s = timeout_s
-        self._rhythm = rhythm or Rhythm()
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: dict[str, Watched] = {}
         self._endpoints: dict[str, dict[str, Watched]] = {}
         self._directions: dict[str, Direction] = {}
-        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._watches = Watches(rhythm or Rhythm(), self._is_known, self._on_change, on_health)
         self._requests = 0
-        self._reports = ThreadPoolExecutor(1, thread_name_prefix="router-health")
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begins to ping; called on the event loop that invocations run on."""
@@ -127,17 +122,15 @@ class Router:
             self._loop = loop
             waiting = list(self._watched.values())
         for watched in waiting:
-            self._start_watch(watched)
+            self._watches.start(watched)
 
     def close(self) -> None:
         """Ends what `bind` began. Called on that event loop, at its end."""
-        for task in self._watches.values():
-            task.cancel()
         with self._lock:
             watched = list(self._watched.values())
+        self._watches.close()
         for one in watched:
             one.pool.close()
-        self._reports.shutdown(wait=False)
 
     def add(self, backend: Backend) -> None:
         """Begins to watch an instance. Adding it once more changes nothing."""
@@ -150,7 +143,7 @@ class Router:
             self._endpoints.setdefault(backend.endpoint, {})[backend.backend_id] = watched
             loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._start_watch, watched)
+            loop.call_soon_threadsafe(self._watches.start, watched)
 
     def direct(self, endpoint: str, routes: Iterable[Route]) -> None:
         """Sends an endpoint's traffic along these routes, by their weights, from now on.
@@ -179,7 +172,7 @@ class Router:
             self._endpoints[watched.backend.endpoint].pop(backend_id, None)
             loop = self._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._stop_watch, watched)
+            loop.call_soon_threadsafe(self._watches.stop, watched)
 
     def forget(self, endpoint: str) -> None:
         """Drops an endpoint with all its instances."""
@@ -386,39 +379,14 @@ class Router:
             watched.in_flight -= 1
         self._waiting.wake(watched.backend.endpoint)
 
-    # Health, on the event loop.
-
-    def _start_watch(self, watched: Watched) -> None:
-        backend_id = watched.backend.backend_id
-        self._cancel_watch(backend_id)
+    def _is_known(self, watched: Watched) -> bool:
         with self._lock:
-            if self._watched.get(backend_id) is not watched:
-                return
-        self._watches[backend_id] = asyncio.ensure_future(
-            watch(watched, self._rhythm, self._report)
-        )
+            return self._watched.get(watched.backend.backend_id) is watched
 
-    def _stop_watch(self, watched: Watched) -> None:
-        self._cancel_watch(watched.backend.backend_id)
-        watched.pool.close()
-
-    def _cancel_watch(self, backend_id: str) -> None:
-        task = self._watches.pop(backend_id, None)
-        if task is not None:
-            task.cancel()
-
-    def _report(self, watched: Watched, health: Health) -> None:
+    def _on_change(self, watched: Watched, health: Health) -> None:
         with self._lock:
             watched.health = health
-        backend = watched.backend
-        self._waiting.wake_all(backend.endpoint)
-        self._reports.submit(self._tell, backend.endpoint, backend.backend_id, health)
-
-    def _tell(self, endpoint: str, backend_id: str, health: Health) -> None:
-        try:
-            self._on_health(endpoint, backend_id, health)
-        except Exception:  # noqa: BLE001 - a listener must not end the reports to it
-            _log.exception("endpoint `%s`: the news that `%s` is %s", endpoint, backend_id, health)
+        self._waiting.wake_all(watched.backend.endpoint)
 
 
 def _head(backend: Backend, invocation: Invocation) -> bytes:
