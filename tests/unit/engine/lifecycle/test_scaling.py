@@ -199,6 +199,7 @@ def test_a_capacity_that_is_out_of_its_bounds_is_changed_at_once(world: World) -
     register(world, least=4)
     make_healthy(world)
     assert count(world) == 4
+    world.advance(0.1)  # activities are told apart by when they began
     register(world, least=1, most=3)
     world.advance(2)
     make_healthy(world)
