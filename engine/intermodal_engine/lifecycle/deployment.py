@@ -14,6 +14,7 @@ LONGEST_DEPLOYMENT_S = 28_800
 _CANARY_PERCENT = (0, 50)
 _LINEAR_PERCENT = (10, 50)
 _BATCH_PERCENT = (5, 50)
+_ROLLBACK_PERCENT = (5, 100)
 
 Counts = Mapping[str, int]
 """Instances by variant."""
@@ -52,13 +53,39 @@ def steps(config: Mapping[str, Any], old: Counts, new: Counts) -> list[Step]:
     rolling = config.get("RollingUpdatePolicy")
     if rolling is not None:
         batch = _fraction("MaximumBatchSize", rolling["MaximumBatchSize"], new, _BATCH_PERCENT)
+        shares_back(config, 1.0, old)
         return [
-            Step(share, _part(new, share, math.ceil), _rest(old, share))
+            Step(share, part(new, share), _rest(old, share))
             for share in _shares(batch, batch)
         ]
     routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
     whole_new, whole_old = dict(new), dict(old)
     return [Step(share, whole_new, whole_old) for share in _traffic(routing, new)]
+
+
+def shares_back(config: Mapping[str, Any], share: float, old: Counts) -> list[float]:
+    """The new fleet's shares of the traffic on the way back, in order; the last one is 0.
+
+    Args:
+        config: `DeploymentConfig`; without a `RollbackMaximumBatchSize` the old fleet comes back
+            all at once.
+        share: the new fleet's present one.
+        old: the old fleet.
+
+    Raises:
+        InvalidDeploymentError: the size is out of its range.
+    """
+    size = config.get("RollingUpdatePolicy", {}).get("RollbackMaximumBatchSize")
+    if size is None or not old:
+        return [0.0]
+    batch = _fraction("RollbackMaximumBatchSize", size, old, _ROLLBACK_PERCENT)
+    count = max(1, math.ceil(round(share / batch, 9)))
+    return [max(0.0, round(share - number * batch, 9)) for number in range(1, count + 1)]
+
+
+def part(counts: Counts, share: float) -> dict[str, int]:
+    """How many instances a share of the traffic needs."""
+    return _rounded(counts, share, math.ceil)
 
 
 def wait_s(config: Mapping[str, Any]) -> float:
@@ -139,11 +166,11 @@ def _fraction(
     return percent / 100
 
 
-def _part(counts: Counts, share: float, rounded: Any) -> dict[str, int]:
+def _rounded(counts: Counts, share: float, rounded: Any) -> dict[str, int]:
     return {name: int(rounded(round(count * share, 6))) for name, count in counts.items()}
 
 
 def _rest(counts: Counts, share: float) -> dict[str, int]:
     """What stays of the old fleet: never less than what its share of the traffic needs."""
-    gone = _part(counts, share, math.floor)
+    gone = _rounded(counts, share, math.floor)
     return {name: count - gone[name] for name, count in counts.items()}

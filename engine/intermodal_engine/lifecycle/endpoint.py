@@ -325,6 +325,7 @@ class EndpointLifecycle:
         others = [
             one for one in members_of(record.state) if one.generation not in (current, target)
         ]
+        others += [] if target is None else surplus(record.state, target)
         waiting = self._members.retire(record, [*surplus(record.state, current), *others]) or sick
         drain = self._clock.now() + DRAIN_LOOK_S if waiting else None
         return _sooner(look, drain)

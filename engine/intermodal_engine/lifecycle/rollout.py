@@ -7,7 +7,7 @@ A *rollout* is in the endpoint's record, so that any engine goes on with it:
     Terminating  all traffic goes to it; the old fleet is kept for a while longer
 
 A failure in any of them ends the rollout: the traffic goes back, the old fleet is made whole, and
-only then does the new one go.
+only then does the new one go; or all three batch by batch, with a `RollbackMaximumBatchSize`.
 """
 
 from dataclasses import asdict
@@ -127,12 +127,15 @@ class Rollouts:
         return self._clock.now()
 
     def back_out(self, record: Record) -> float | None:
-        """Ends a rollout that has failed, once the old fleet is whole again."""
+        """Ends a rollout that has failed, once the old fleet is whole again, batch by batch."""
         current = record.state["current"]
         members = of_generation(record.state, current)
         is_whole = len(members) >= sum(wanted_of(record.state, current).values())
         if is_whole and self._members.are_healthy(members):
-            self._end(record, EndpointStatus.IN_SERVICE)
+            if len(record.state["rollout"].get("back", ())) > 1:
+                self._step_back(record)
+            else:
+                self._end(record, EndpointStatus.IN_SERVICE)
             return self._clock.now()
         patience_s = self._patience_s(deployment_of(record.state, current))
         deadline = float(record.state["rollout"]["until"]) + patience_s
@@ -304,14 +307,38 @@ class Rollouts:
         self._fleet.direct(self._records.get(KIND, record.name))
 
     def _turn_back(self, draft: Draft) -> None:
-        """All traffic to the old fleet where it has any instance, and all its instances again."""
+        """Back to the old fleet: at once where it has any instance, or by batches if they are set.
+
+        By batches a part of the traffic follows when the old fleet has the instances for it.
+        """
         state = draft.state
-        current = state["current"]
-        if of_generation(state, current):
-            state["traffic"] = {str(current): 1.0}
-        deployment = deployment_of(state, current)
-        deployment["wanted"] = counts_of(deployment["variants"])
-        state["rollout"]["until"] = self._clock.now()
+        current, target = str(state["current"]), str(state["target"])
+        rollout = state["rollout"]
+        share = float(state["traffic"].get(target, 0.0))
+        fleet = counts_of(deployment_of(state, state["current"])["variants"])
+        rollout["back"] = deployments.shares_back(rollout["config"], share, fleet)
+        if len(rollout["back"]) == 1 and of_generation(state, state["current"]):
+            state["traffic"] = {current: 1.0}
+        self._want_back(state)
+
+    def _step_back(self, record: Record) -> None:
+        """Gives the old fleet the traffic that it has the instances for, and asks for more."""
+        with self._records.edit(KIND, record.name) as draft:
+            state = draft.state
+            share = state["rollout"]["back"].pop(0)
+            state["traffic"] = {str(state["target"]): share, str(state["current"]): 1.0 - share}
+            target = deployment_of(state, state["target"])
+            target["wanted"] = deployments.part(counts_of(target["variants"]), share)
+            self._want_back(state)
+            draft.note("TrafficShifted", share=share, generation=state["target"])
+        self._fleet.direct(self._records.get(KIND, record.name))
+
+    def _want_back(self, state: State) -> None:
+        """Asks for the instances of the old fleet that the next share on the way back needs."""
+        rollout, deployment = state["rollout"], deployment_of(state, state["current"])
+        share = 1.0 - rollout["back"][0]
+        deployment["wanted"] = deployments.part(counts_of(deployment["variants"]), share)
+        rollout["until"] = self._clock.now()
 
     def _end(self, record: Record, status: EndpointStatus) -> None:
         with self._records.edit(KIND, record.name) as draft:

@@ -60,6 +60,12 @@ def rolling(batch: int, wait_s: int = 60) -> dict[str, Any]:
     return {"RollingUpdatePolicy": {"MaximumBatchSize": size, "WaitIntervalInSeconds": wait_s}}
 
 
+def with_batches_back(policy: dict[str, Any], batch: int) -> dict[str, Any]:
+    size = {"Type": "INSTANCE_COUNT", "Value": batch}
+    rolling_policy = {**policy["RollingUpdatePolicy"], "RollbackMaximumBatchSize": size}
+    return {**policy, "RollingUpdatePolicy": rolling_policy}
+
+
 def with_alarm(policy: dict[str, Any], name: str = "errors") -> dict[str, Any]:
     return {**policy, "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name}]}}
 
@@ -187,6 +193,40 @@ def test_a_rolling_update_that_fails_brings_the_old_instances_back_first(world: 
     assert fleets(world) == {1: 4}
 
 
+def test_the_way_back_is_taken_batch_by_batch_where_a_size_is_set(world: World) -> None:
+    up(world)
+    update(world, with_alarm(with_batches_back(rolling(2), 1)))
+    make_healthy(world)
+    world.advance(1)
+    assert fleets(world) == {1: 2, 2: 2}
+    ring(world)
+    world.advance(1)
+    assert (fleets(world), traffic(world)) == ({1: 3, 2: 2}, {1: 0.5, 2: 0.5})
+    make_healthy(world)
+    world.advance(1)
+    assert (fleets(world), traffic(world)) == ({1: 4, 2: 1}, {1: 0.75, 2: 0.25})
+    assert describe(world)["EndpointStatus"] == "RollingBack"
+    world = world.restarted()
+    make_healthy(world)
+    world.advance(1)
+    assert describe(world)["EndpointStatus"] == "InService"
+    assert describe(world)["EndpointConfigName"] == "config-4"
+    assert (fleets(world), traffic(world)) == ({1: 4}, {1: 1.0})
+
+
+def test_a_batch_of_the_way_back_that_never_gets_healthy_is_told(world: World) -> None:
+    up(world)
+    update(world, with_alarm(with_batches_back(rolling(2), 1)))
+    make_healthy(world)
+    world.advance(1)
+    ring(world)
+    world.advance(1)
+    world.advance(61)
+    assert describe(world)["EndpointStatus"] == "UpdateRollbackFailed"
+    assert fleets(world)[1] >= 3
+    assert traffic(world) == {1: 1.0}
+
+
 def test_a_rollback_that_cannot_be_made_is_told(world: World) -> None:
     up(world)
     update(world, with_alarm(rolling(2)))
@@ -277,6 +317,10 @@ def test_the_last_deployment_config_is_used_again_where_that_is_asked_for(world:
         (blue_green({"Type": "CANARY"}), "of type CANARY requires CanarySize"),
         (blue_green({**CANARY, "Type": "ALL_AT_ONCE"}), "ALL_AT_ONCE does not allow CanarySize"),
         (rolling(3), "MaximumBatchSize must be 5-50% of the total instance count of 4: it is 75%"),
+        (
+            with_batches_back(rolling(2), 5),
+            "RollbackMaximumBatchSize must be 5-100% of the total instance count of 4: it is 125%",
+        ),
         ({**blue_green({"Type": "ALL_AT_ONCE"}), **rolling(1)}, "Only one of"),
         (
             blue_green({"Type": "LINEAR", "LinearStepSize": {"Type": "CAPACITY_PERCENT",
