@@ -82,8 +82,13 @@ class ImageUri:
     tag: str | None = None
     digest: str | None = None
 
+    @property
+    def full_repository(self) -> str:
+        """Registry and repository, as docker names them together."""
+        return f"{self.registry}/{self.repository}" if self.registry else self.repository
+
     def __str__(self) -> str:
-        text = f"{self.registry}/{self.repository}" if self.registry else self.repository
+        text = self.full_repository
         text += f":{self.tag}" if self.tag else ""
         return text + (f"@{self.digest}" if self.digest else "")
 

@@ -37,6 +37,7 @@ from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
+from intermodal_engine.router.sessions import Sessions
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.cloudwatch import readings
 from intermodal_engine.settings import Settings
@@ -45,6 +46,7 @@ from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
 from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.records import Records
+from intermodal_engine.store.session_rows import SessionRows
 from intermodal_engine.store.statistic_sets import StatisticSets
 
 
@@ -93,8 +95,8 @@ class Parts:
         self.database.close()
 
 
-def _make_router(on_health: OnHealth) -> Router:
-    return Router(on_health, settling_s=SETTLING_S)
+def _make_router(on_health: OnHealth, sessions: Sessions) -> Router:
+    return Router(on_health, settling_s=SETTLING_S, sessions=sessions)
 
 
 def assemble(
@@ -103,7 +105,7 @@ def assemble(
     clock: Clock,
     driver: Driver,
     access: EngineAccess,
-    make_router: Callable[[OnHealth], Router] = _make_router,
+    make_router: Callable[[OnHealth, Sessions], Router] = _make_router,
     spawn: Spawn = in_a_thread,
     movers: Movers | None = None,
 ) -> Parts:
@@ -118,7 +120,8 @@ def assemble(
     instances = Instances(driver, queue, clock, spawn)
     members = Members(instances)
     router = make_router(
-        lambda endpoint, member, health: endpoints.on_health(endpoint, member, health)
+        lambda endpoint, member, health: endpoints.on_health(endpoint, member, health),
+        Sessions(clock.now, SessionRows(database, clock.now)),
     )
     capacity = Capacity(settings.max_instances, machine_gpus(), queue.wake)
     warm_pools = WarmPools(records=records, queue=queue, clock=clock, settings=settings)

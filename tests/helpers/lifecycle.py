@@ -91,7 +91,7 @@ def make_world(
         clock=clock,
         driver=driver,
         access=access,
-        make_router=lambda _: router,
+        make_router=lambda *_: router,
         spawn=spawn,
         movers=movers,
     )

@@ -21,6 +21,7 @@ from intermodal.mxnet import MXNet
 from intermodal.predictor import Predictor
 from intermodal.pytorch import PyTorch
 from intermodal_contract.catalogue import newest
+from intermodal_contract.image import parse_image_uri
 from tests.helpers.built_images import docker, image, make
 from tests.helpers.docker_engine import DockerEngine
 from tests.helpers.docker_registry import docker_registry
@@ -472,5 +473,8 @@ def test_an_endpoint_of_containers_is_updated_scaled_and_goes_back(
     )
     (variant,) = settled_endpoint(sagemaker, "moves")["ProductionVariants"]
     assert variant["CurrentInstanceCount"] == 3
+    (image,) = variant["DeployedImages"]
+    repository = parse_image_uri(image["SpecifiedImage"]).full_repository
+    assert re.fullmatch(f"{re.escape(repository)}@sha256:[0-9a-f]{{64}}", image["ResolvedImage"])
     sagemaker.delete_endpoint(EndpointName="moves")
     wait_for(lambda: beside.left() == [])

@@ -148,6 +148,8 @@ class Plan:
         environment: the complete environment of the job's first process.
         notes: what a person should know, for example which environment stands in for the image.
         is_prepared: whether `Driver.prepare` has nothing left to get.
+        image: the image that runs, as `REPOSITORY@sha256:…`; None where none does, or while it is
+            to be pulled.
     """
 
     spec: InstanceSpec
@@ -155,6 +157,7 @@ class Plan:
     environment: Mapping[str, str]
     notes: tuple[str, ...] = ()
     is_prepared: bool = True
+    image: str | None = None
 
 
 class PlanRefusedError(Exception):

@@ -124,7 +124,8 @@ class Daemon:
                 found = self._api.inspect_image(name)
         except NotThereError:
             return None
-        return LocalImage(found["Id"], found.get("Architecture", ""), found.get("Size", 0))
+        digests = tuple(found.get("RepoDigests") or ())
+        return LocalImage(found["Id"], found.get("Architecture", ""), found.get("Size", 0), digests)
 
     def pull(self, repository: str, tag: str) -> Iterator[Mapping[str, Any]]:
         """Pulls an image with docker's own credentials; yields what the daemon tells of it.

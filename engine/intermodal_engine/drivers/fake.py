@@ -6,6 +6,7 @@ milliseconds. Instances are recorded in their folders, so that another FakeDrive
 restarted engine would.
 """
 
+import hashlib
 import json
 import signal
 import threading
@@ -138,7 +139,9 @@ class FakeDriver:
         if outcome.refusal is not None:
             raise PlanRefusedError(outcome.refusal)
         notes = ("nothing really runs",)
-        return Plan(spec, spec.argv, dict(spec.environment), notes, is_prepared)
+        digest = hashlib.sha256(spec.image.encode()).hexdigest()
+        image = f"{spec.image.partition(':')[0]}@sha256:{digest}"
+        return Plan(spec, spec.argv, dict(spec.environment), notes, is_prepared, image)
 
     def prepare(self, plan: Plan) -> None:
         """Takes the scripted time, once an image. See `Driver.prepare`."""

@@ -54,10 +54,7 @@ def steps(config: Mapping[str, Any], old: Counts, new: Counts) -> list[Step]:
     if rolling is not None:
         batch = _fraction("MaximumBatchSize", rolling["MaximumBatchSize"], new, _BATCH_PERCENT)
         shares_back(config, 1.0, old)
-        return [
-            Step(share, part(new, share), _rest(old, share))
-            for share in _shares(batch, batch)
-        ]
+        return [Step(share, part(new, share), _rest(old, share)) for share in _shares(batch, batch)]
     routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
     whole_new, whole_old = dict(new), dict(old)
     return [Step(share, whole_new, whole_old) for share in _traffic(routing, new)]

@@ -119,6 +119,14 @@ class Fleet:
         """
         return self._instances.prepare(self._spec(record, member))
 
+    def image(self, record: Record, member: Member) -> str | None:
+        """The image that a member runs on, by digest; None where no image does.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+        """
+        return self._instances.image(self._spec(record, member))
+
     def ensure(self, record: Record, member: Member) -> InstanceStatus:
         """Starts a member, or finds it, puts it before the router, and says how it is.
 

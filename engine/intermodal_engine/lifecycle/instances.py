@@ -73,6 +73,14 @@ class Instances:
         """
         return self._driver.plan(spec).is_prepared
 
+    def image(self, spec: InstanceSpec) -> str | None:
+        """The image that a spec runs on, by digest. See `Plan.image`.
+
+        Raises:
+            PlanRefusedError: it cannot run here.
+        """
+        return self._driver.plan(spec).image
+
     def prepare(self, spec: InstanceSpec) -> bool:
         """Begins to get what a start needs, such as an environment; may take minutes.
 

@@ -170,8 +170,13 @@ class Rollouts:
         ready = [self._fleet.prepare_member(record, member) for member in members]
         if not all(ready):
             return False
+        now = self._clock.now()
+        images = {one.variant: self._fleet.image(record, one) for one in members}
         with self._records.edit(KIND, record.name) as draft:
-            deployment_of(draft.state, generation).update(prepared=True, begun_at=self._clock.now())
+            deployment = deployment_of(draft.state, generation)
+            deployment.update(prepared=True, begun_at=now, resolved_at=now)
+            for name, image in images.items():
+                deployment["variants"][name]["resolved_image"] = image
         return True
 
     def _launch(self, record: Record, generation: int, members: list[Member]) -> float:

@@ -88,6 +88,7 @@ class Router:
         limits: how much an endpoint takes at once.
         now: epoch seconds.
         settling_s: how long after `bind` requests wait for an instance to be found healthy.
+        sessions: the open ones.
     """
 
     def __init__(
@@ -98,11 +99,12 @@ class Router:
         limits: Limits | None = None,
         now: Callable[[], float] = time.time,
         settling_s: float = 0.0,
+        sessions: Sessions | None = None,
     ) -> None:
         self.measurements = Measurements(now)
         self._limits = limits or Limits()
         self._waiting = Waiting(self._limits)
-        self._sessions = Sessions(now)
+        self._sessions = sessions or Sessions(now)
         self._shadows = Shadows(self._send_copy)
         self._settling_s = settling_s
         self._settled_at = 0.0
@@ -222,7 +224,7 @@ class Router:
         except (NoHealthyInstanceError, OverloadedError, ConnectFailedError):
             self._count_unserved(endpoint)
             raise
-        self._sessions.take(endpoint, result.backend_id, result.headers)
+        await self._sessions.take(endpoint, result.backend_id, result.headers)
         return result
 
     async def _invoke(

@@ -131,6 +131,17 @@ MIGRATIONS: list[str] = [
     ) WITHOUT ROWID;
     CREATE INDEX value_bins_by_age ON value_bins (period_s, at);
     """,
+    # stateful sessions (store/session_rows.py)
+    """
+    CREATE TABLE endpoint_sessions (
+        endpoint TEXT NOT NULL,
+        session TEXT NOT NULL,
+        instance TEXT NOT NULL,
+        expires_at REAL NOT NULL,
+        PRIMARY KEY (endpoint, session)
+    ) WITHOUT ROWID;
+    CREATE INDEX endpoint_sessions_by_end ON endpoint_sessions (expires_at);
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

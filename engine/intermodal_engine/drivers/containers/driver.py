@@ -31,6 +31,7 @@ from intermodal_engine.drivers.containers.follower import (
     not_executed,
 )
 from intermodal_engine.drivers.containers.image_store import ImageStore
+from intermodal_engine.drivers.containers.images import digest_path
 from intermodal_engine.drivers.containers.machine import ContainerState, DaemonError, InUseError
 from intermodal_engine.drivers.containers.networks import Networks
 from intermodal_engine.drivers.containers.options import Names, View
@@ -101,8 +102,14 @@ class DockerDriver:
         """Says what would run. See `Driver.plan`."""
         options.check(spec, self._daemon.machine)
         choice = self._images.choose(spec.image)
-        is_prepared = choice.image is not None
-        return Plan(spec, spec.argv, dict(spec.environment), choice.notes, is_prepared)
+        return Plan(
+            spec,
+            spec.argv,
+            dict(spec.environment),
+            choice.notes,
+            is_prepared=choice.image is not None,
+            image=digest_path(choice),
+        )
 
     def prepare(self, plan: Plan) -> None:
         """Pulls the image. See `Driver.prepare`."""

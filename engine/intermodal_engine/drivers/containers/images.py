@@ -70,10 +70,21 @@ def choose(
     return Choice(asked, None)
 
 
+def digest_path(choice: Choice) -> str | None:
+    """The image that runs, by digest: `REPOSITORY@sha256:…`; None while it is to be pulled.
+
+    An image that no registry has is named by its id, which docker finds it by as well.
+    """
+    if choice.image is None:
+        return None
+    repository = parse_image_uri(choice.name).full_repository
+    known = [path for path in choice.image.digests if path.startswith(f"{repository}@")]
+    return known[0] if known else f"{repository}@{choice.image.image_id}"
+
+
 def pulled(uri: ImageUri) -> tuple[str, str]:
     """The repository to pull from and the tag or digest to pull; docker's default is `latest`."""
-    repository = f"{uri.registry}/{uri.repository}" if uri.registry else uri.repository
-    return repository, uri.digest or uri.tag or "latest"
+    return uri.full_repository, uri.digest or uri.tag or "latest"
 
 
 def why_not_pulled(image: str, cause: str) -> str:

@@ -38,11 +38,13 @@ class LocalImage:
         image_id: its content's, for example `sha256:…`.
         architecture: for example `amd64`.
         size_bytes: on disk.
+        digests: `REPOSITORY@sha256:…` for each repository that it was pulled from or pushed to.
     """
 
     image_id: str
     architecture: str
     size_bytes: int = 0
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,17 +74,10 @@ def _variant(
         member.variant == name and call.backends.router.health(member.member_id) is Health.HEALTHY
         for member in of_generation(record.state, generation)
     )
-    image = variant["container"]["Image"]
     share = record.state.get("traffic", {}).get(str(generation), 1.0)
     summary: Parameters = {
         "VariantName": name,
-        "DeployedImages": [
-            {
-                "SpecifiedImage": image,
-                "ResolvedImage": image,
-                "ResolutionTime": when(record.created_at),
-            }
-        ],
+        "DeployedImages": [_image(record, generation, variant)],
         "CurrentWeight": variant["weight"] * share,
         "DesiredWeight": variant["weight"],
         "CurrentInstanceCount": healthy,
@@ -93,6 +86,15 @@ def _variant(
     if variant.get("routing"):
         summary["RoutingConfig"] = variant["routing"]
     return summary
+
+
+def _image(record: Record, generation: int, variant: dict[str, Any]) -> Parameters:
+    """What was asked for, and by digest what runs; an environment that stands in has none."""
+    image: Parameters = {"SpecifiedImage": variant["container"]["Image"]}
+    if variant.get("resolved_image"):
+        image["ResolvedImage"] = variant["resolved_image"]
+        image["ResolutionTime"] = when(deployment_of(record.state, generation)["resolved_at"])
+    return image
 
 
 def _status(record: Record, *, is_pending: bool) -> Parameters | None:

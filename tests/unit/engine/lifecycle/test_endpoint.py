@@ -43,7 +43,10 @@ def test_an_endpoint_is_in_service_only_when_every_instance_is_healthy(world: Wo
     assert endpoint["EndpointStatus"] == "InService"
     (variant,) = endpoint["ProductionVariants"]
     assert (variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (2, 2)
-    assert variant["DeployedImages"][0]["SpecifiedImage"] == "img:config-1"
+    (image,) = variant["DeployedImages"]
+    assert image["SpecifiedImage"] == "img:config-1"
+    assert image["ResolvedImage"].startswith("img@sha256:")
+    assert image["ResolutionTime"] >= endpoint["CreationTime"]
 
 
 def test_instances_are_spread_over_zones(world: World) -> None:

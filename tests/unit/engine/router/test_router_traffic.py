@@ -2,9 +2,11 @@
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,8 @@ from intermodal_engine.router.router import (
     UnknownSessionError,
 )
 from intermodal_engine.router.sessions import LIFETIME_S, Sessions
+from intermodal_engine.store.database import Database
+from intermodal_engine.store.session_rows import SessionRows
 from tests.helpers.http_instance import Reply, Seen
 from tests.helpers.router import Stage, pieces, until
 
@@ -94,12 +98,41 @@ def test_a_session_is_gone_with_its_instance(stage: Stage) -> None:
         ask(stage, "never")
 
 
+def told(sessions: Sessions, backend_id: str, **headers: str) -> None:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    asyncio.run(sessions.take("ep", backend_id, names))
+
+
+def test_a_session_outlives_the_engine_until_it_is_closed_or_expires(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+    rows = SessionRows(Database(tmp_path / "rows"), lambda: now[0])
+    sessions = Sessions(lambda: now[0], rows)
+    for name, backend_id in (("a", "i-1"), ("b", "i-2"), ("c", "i-1")):
+        told(sessions, backend_id, x_amzn_sagemaker_new_session_id=name)
+    told(sessions, "i-1", x_amzn_sagemaker_closed_session_id="a")
+    after = Sessions(lambda: now[0], rows)
+    assert [after.find("ep", name) for name in "abc"] == [None, "i-2", "i-1"]
+    now[0] += LIFETIME_S
+    assert rows.all() == {}
+
+
+def test_a_session_that_cannot_be_kept_is_one_as_long_as_the_engine_lives(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(tmp_path / "rows")
+    sessions = Sessions(time.time, SessionRows(database, time.time))
+    with database.transaction() as connection:
+        connection.execute("DROP TABLE endpoint_sessions")
+    told(sessions, "i-1", x_amzn_sagemaker_new_session_id="a")
+    assert sessions.find("ep", "a") == "i-1"
+    assert "unknown after a restart" in caplog.text
+
+
 def test_a_session_expires_when_its_container_said_so() -> None:
     now = [1_000_000.0]
     sessions = Sessions(lambda: now[0])
-    opened = "x-amzn-sagemaker-new-session-id"
-    sessions.take("ep", "i-1", {opened: "a; Expires=1970-01-12T13:46:50Z"})
-    sessions.take("ep", "i-1", {opened: "b; Expires=soon"})
+    told(sessions, "i-1", x_amzn_sagemaker_new_session_id="a; Expires=1970-01-12T13:46:50Z")
+    told(sessions, "i-1", x_amzn_sagemaker_new_session_id="b; Expires=soon")
     assert sessions.find("ep", "a") == "i-1"
     now[0] += 11
     assert sessions.find("ep", "a") is None

@@ -5,7 +5,7 @@ import pytest
 from intermodal_contract.catalogue import nearest
 from intermodal_contract.image import parse_image_uri
 from intermodal_engine.drivers.base import PlanRefusedError
-from intermodal_engine.drivers.containers.images import choose, pulled, why_not_pulled
+from intermodal_engine.drivers.containers.images import choose, digest_path, pulled, why_not_pulled
 from intermodal_engine.drivers.containers.machine import LocalImage, Machine
 
 AMD = Machine(architecture="amd64", memory_bytes=1 << 34)
@@ -24,6 +24,18 @@ def has(*names: str, image: LocalImage = HERE):  # type: ignore[no-untyped-def] 
 def test_what_is_here_under_that_very_name_runs(name: str) -> None:
     choice = choose(name, has(name), AMD)
     assert (choice.name, choice.image, choice.notes) == (name, HERE, ())
+
+
+def test_what_runs_is_named_by_its_digest_in_its_own_repository() -> None:
+    paths = (f"other@sha256:{'1' * 64}", f"me:5000/own@sha256:{'2' * 64}")
+    pushed = LocalImage(f"sha256:{'3' * 64}", "amd64", digests=paths)
+    name = "me:5000/own:1"
+    assert digest_path(choose(name, has(name, image=pushed), AMD)) == paths[1]
+
+
+def test_what_no_registry_has_is_named_by_its_id_and_what_is_not_here_by_nothing() -> None:
+    assert digest_path(choose("my/own:1", has("my/own:1"), AMD)) == "my/own@sha256:1"
+    assert digest_path(choose("my/own:1", has(), AMD)) is None
 
 
 def test_a_name_of_the_vendors_runs_on_the_image_of_the_catalogue_and_says_so() -> None:
