@@ -134,6 +134,6 @@ def test_errors_are_those_of_the_service(cloudwatch: Any, job: dict[str, Any]) -
     with pytest.raises(ClientError, match="exceeds the limit of 1,440") as refused:
         curve(cloudwatch, job, Period=1, StartTime=datetime.now(UTC) - timedelta(days=1))
     assert refused.value.response["Error"]["Code"] == "InvalidParameterCombination"
-    with pytest.raises(ClientError, match=r"`cloudwatch\.PutMetricData`") as missing:
-        cloudwatch.put_metric_data(Namespace="mine", MetricData=[{"MetricName": "a", "Value": 1.0}])
+    with pytest.raises(ClientError, match=r"`cloudwatch\.PutDashboard`") as missing:
+        cloudwatch.put_dashboard(DashboardName="mine", DashboardBody="{}")
     assert missing.value.response["Error"]["Code"] == "NotImplementedException"

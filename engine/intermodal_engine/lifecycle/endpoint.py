@@ -172,11 +172,21 @@ class EndpointLifecycle:
         self._queue.wake(KIND, name)
         return self._records.get(KIND, name)
 
-    def resize(self, name: str, changes: Mapping[str, Resize]) -> None:
+    def resize(
+        self,
+        name: str,
+        changes: Mapping[str, Resize],
+        also: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begins to change weights and numbers of instances of variants in service.
 
         Weights count at once. The endpoint is in service again when every instance is healthy; one
         that does not become so gets its earlier numbers back.
+
+        Args:
+            name: the endpoint's.
+            changes: by variant.
+            also: what else is written in the same transaction.
 
         Raises:
             RecordNotFoundError: no such endpoint.
@@ -203,6 +213,7 @@ class EndpointLifecycle:
             draft.state.pop("failure_reason", None)
             draft.note("Resized", wanted=deployment["wanted"])
             set_status(draft, EndpointStatus.UPDATING)
+            also()
         self._queue.wake(KIND, name)
 
     def delete(self, name: str) -> None:

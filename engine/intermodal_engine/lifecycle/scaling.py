@@ -160,26 +160,42 @@ class ScalingLifecycle:
             f"monitor alarm {alarm.name} in state ALARM triggered policy "
             f"{policy.request['PolicyName']}"
         )
-        look = self._change(target, variant, current, wanted, cause)
-        if look is None:
-            with self._records.edit(POLICY, name) as draft:
-                draft.state["changed_at"] = self._clock.now()
-            return self._clock.now() + rest_s  # the alarm may go on ringing
-        return look
+        look = self._change(target, variant, current, wanted, cause, policy=name)
+        return self._clock.now() + rest_s if look is None else look  # the alarm may go on ringing
 
     def _change(
-        self, target: Record, variant: Variant, current: int, wanted: int, cause: str
+        self,
+        target: Record,
+        variant: Variant,
+        current: int,
+        wanted: int,
+        cause: str,
+        policy: str | None = None,
     ) -> float | None:
-        """Changes a variant's number; None when it is begun, else when to try again."""
+        """Changes a variant's number; None when it is begun, else when to try again.
+
+        The change, the activity that tells of it and the policy's rest are one transaction.
+        """
         activity = str(uuid.uuid4())
+
+        def note() -> None:
+            self._insert_activity(activity, target, wanted, cause)
+            if policy is not None:
+                with self._records.edit(POLICY, policy) as draft:
+                    draft.state["changed_at"] = self._clock.now()
+
         try:
-            self._endpoints.resize(variant.endpoint, {variant.name: Resize(count=wanted)})
+            self._endpoints.resize(variant.endpoint, {variant.name: Resize(count=wanted)}, note)
         except EndpointBusyError:
             return self._clock.now() + BUSY_LOOK_S
         except RecordNotFoundError:
             return None
         word = "scaling out" if wanted > current else "scaling in"
         _log.info("%s: %s from %d to %d", variant.resource_id, word, current, wanted)
+        self._queue.wake(ACTIVITY, activity)
+        return None
+
+    def _insert_activity(self, activity: str, target: Record, wanted: int, cause: str) -> None:
         state = {"variant": target.state["variant"], "wanted": wanted, "cause": cause}
         self._records.insert(
             ACTIVITY,
@@ -192,8 +208,6 @@ class ScalingLifecycle:
             status="InProgress",
             state=state,
         )
-        self._queue.wake(ACTIVITY, activity)
-        return None
 
     def _look_at_activity(self, name: str) -> float | None:
         """Ends an activity when its endpoint is in service with the wanted number, or is not."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from intermodal_engine.lifecycle.endpoint import Resize
 from intermodal_engine.lifecycle.fleet import Member, members_of
 from intermodal_engine.router.router import Health, Route
 from intermodal_engine.wire.errors import ServiceError
@@ -465,3 +466,17 @@ def test_a_shadow_has_instances_and_is_shown_beside_the_variant(world: World) ->
     assert [one["VariantName"] for one in endpoint["ShadowProductionVariants"]] == ["shadow"]
     routes = {one.variant: one.is_shadow for one in world.router._directions["ep"].routes}
     assert routes == {"AllTraffic": False, "shadow": True}
+
+
+def test_a_resize_and_what_is_to_be_told_of_it_happen_together_or_not_at_all(world: World) -> None:
+    up(world)
+
+    def also() -> None:
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        world.backends.endpoints.resize("ep", {"AllTraffic": Resize(count=6)}, also)
+    world.settle()
+    endpoint = describe(world)
+    assert endpoint["EndpointStatus"] == "InService"
+    assert endpoint["ProductionVariants"][0]["DesiredInstanceCount"] == 4
