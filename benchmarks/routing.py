@@ -20,11 +20,13 @@ from benchmarks.serving.wrk import Load, load_url
 
 if TYPE_CHECKING:
     from intermodal import LocalSession
+    from intermodal.model_monitor import DataCaptureConfig
 
 _SECONDS = 3
 _CLIENTS = 4
 _ENDPOINT = "routed"
 _LARGE = "large"
+_CAPTURED = "captured"
 _RUNNING, _DESCRIBED = 10, 50
 _ROLE = "arn:aws:iam::123456789012:role/bench"
 
@@ -38,6 +40,7 @@ def measure() -> list[Figure]:
             return [
                 *_latency(stage),
                 *_throughput(stage),
+                *_captured(stage),
                 *_large(stage),
                 *_killed(stage),
                 *_scaled(stage),
@@ -60,7 +63,7 @@ class _Stage:
         self.large.write_bytes(large_body().body)
         self._models = {_ENDPOINT: self._packed(echo()), _LARGE: self._packed(large_body())}
 
-    def deploy(self, name: str, count: int) -> None:
+    def deploy(self, name: str, count: int, capture: "DataCaptureConfig | None" = None) -> None:
         from intermodal.pytorch import PyTorchModel
 
         PyTorchModel(
@@ -69,7 +72,7 @@ class _Stage:
             framework_version="2.13.0",
             env={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"},
             sagemaker_session=self.session,
-        ).deploy(count, "ml.m5.large", endpoint_name=name)
+        ).deploy(count, "ml.m5.large", endpoint_name=name, data_capture_config=capture)
 
     def through(self, body: Path, connections: int, endpoint: str = _ENDPOINT) -> Load:
         """Through the engine, which has a core of its own."""
@@ -210,6 +213,18 @@ def _throughput(stage: _Stage) -> list[Figure]:
     per_s = [stage.through(stage.small, 32).per_s for _ in range(RUNS)]
     what = "invocations of two instances, 32 connections, engine on one core"
     return [Figure(what, "/s", 3000, per_s, at_least=True)]
+
+
+def _captured(stage: _Stage) -> list[Figure]:
+    from intermodal.model_monitor import DataCaptureConfig
+
+    stage.deploy(_CAPTURED, 2, DataCaptureConfig(True, 100, sagemaker_session=stage.session))
+    parts = []
+    for _ in range(RUNS):
+        captured = stage.through(stage.small, 32, _CAPTURED).per_s
+        parts.append(100 * captured / stage.through(stage.small, 32).per_s)
+    what = "the same with all calls captured: of the throughput without"
+    return [Figure(what, "%", 90, parts, at_least=True)]
 
 
 def _large(stage: _Stage) -> list[Figure]:

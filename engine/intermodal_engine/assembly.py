@@ -13,6 +13,7 @@ from intermodal_engine.lifecycle import (
 from intermodal_engine.lifecycle.alarms import AlarmLifecycle
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
+from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
@@ -62,6 +63,7 @@ class Parts:
         interruptions: of spot jobs, where a rate of them is set.
         endpoint_metrics: what the router measures, kept.
         usage_metrics: what instances use, kept.
+        captures: what the router captures, written.
     """
 
     backends: Backends
@@ -71,6 +73,7 @@ class Parts:
     interruptions: SpotInterruptions
     endpoint_metrics: EndpointMetrics
     usage_metrics: UsageMetrics
+    captures: CaptureWriter
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
@@ -84,6 +87,7 @@ class Parts:
         self.interruptions.begin()
         self.endpoint_metrics.begin()
         self.usage_metrics.begin()
+        self.captures.begin()
 
     def close(self) -> None:
         """Lets the engine's own threads end; instances keep running."""
@@ -91,6 +95,7 @@ class Parts:
         self.driver.close()
         self.backends.router.close()
         self.endpoint_metrics.flush()
+        self.captures.flush()
         self.backends.objects.close()
         self.database.close()
 
@@ -242,4 +247,17 @@ def assemble(
     )
     endpoint_metrics = EndpointMetrics(router, statistic_sets, queue, clock)
     usage_metrics = UsageMetrics(records, statistic_sets, queue, clock, settings)
-    return Parts(backends, queue, driver, database, interruptions, endpoint_metrics, usage_metrics)
+    captures = CaptureWriter(
+        captures=router.captures,
+        objects=objects,
+        log_streams=log_streams,
+        queue=queue,
+        clock=clock,
+        folder=settings.captures_folder,
+    )
+    return Parts(
+        *(backends, queue, driver, database, interruptions),
+        endpoint_metrics,
+        usage_metrics,
+        captures,
+    )

@@ -98,6 +98,11 @@ class Settings:
         return self.scratch_folder / "artifacts"
 
     @property
+    def captures_folder(self) -> Path:
+        """Captured calls that are not in S3 yet."""
+        return self.home / "captures"
+
+    @property
     def instances_folder(self) -> Path:
         """A folder an instance."""
         return self.home / "instances"

@@ -11,7 +11,6 @@ from intermodal import LocalSession
 from intermodal.async_inference import AsyncInferenceConfig
 from intermodal.deserializers import JSONDeserializer
 from intermodal.model import Model
-from intermodal.model_monitor import DataCaptureConfig
 from intermodal.multidatamodel import MultiDataModel
 from intermodal.pipeline import PipelineModel
 from intermodal.predictor import Predictor
@@ -100,7 +99,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     data = session.upload_data(__file__, key_prefix="any")
     image = f"pytorch-inference:{VERSION}-cpu-py312"
     model = Model(image, data, ROLE, sagemaker_session=session)
-    capture = DataCaptureConfig(True, sagemaker_session=session)
     many = MultiDataModel("many", "s3://demo/many", model=model, sagemaker_session=session)
     row = PipelineModel([model, model], ROLE, sagemaker_session=session)
     serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
@@ -108,7 +106,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
         "AsyncInferenceConfig": lambda: model.deploy(
             1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
         ),
-        "DataCaptureConfig": lambda: model.deploy(1, "ml.m5.large", data_capture_config=capture),
         "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
         "MultiModel": lambda: many.deploy(1, "ml.m5.large"),
         "Containers": lambda: row.deploy(1, "ml.m5.large"),
@@ -119,7 +116,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     "words",
     [
         "AsyncInferenceConfig",
-        "DataCaptureConfig",
         "ServerlessConfig",
         "MultiModel",
         "Containers",

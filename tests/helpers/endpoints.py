@@ -35,6 +35,7 @@ def create_config(
     count: int = 2,
     url: str = "s3://models/m/model.tar.gz",
     shadow: dict[str, Any] | None = None,
+    capture: dict[str, Any] | None = None,
     **variant: Any,
 ) -> None:
     """A model and an endpoint configuration of that name, with one variant."""
@@ -50,12 +51,14 @@ def create_config(
         "InitialInstanceCount": count,
         "InstanceType": "ml.m5.xlarge",
     }
-    shadows: dict[str, Any] = {"ShadowProductionVariants": [{**usual, **shadow}]} if shadow else {}
+    more: dict[str, Any] = {"ShadowProductionVariants": [{**usual, **shadow}]} if shadow else {}
+    if capture:
+        more["DataCaptureConfig"] = capture
     world.call(
         "CreateEndpointConfig",
         EndpointConfigName=name,
         ProductionVariants=[{**usual, **variant}],
-        **shadows,
+        **more,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from intermodal_engine.assembly import assemble
 from intermodal_engine.clock import FakeClock
 from intermodal_engine.drivers.fake import FakeDriver
+from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.instances import Spawn
 from intermodal_engine.lifecycle.transform.movers import Movers
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -44,6 +45,7 @@ class World:
     driver: FakeDriver
     queue: WorkQueue
     router: TestRouter
+    captures: CaptureWriter
 
     def call(self, operation: str, service: str = "sagemaker", **parameters: Any) -> Parameters:
         """Calls an operation as a validated request."""
@@ -96,7 +98,7 @@ def make_world(
         movers=movers,
     )
     parts.recover()
-    return World(parts.backends, clock, driver, parts.queue, router)
+    return World(parts.backends, clock, driver, parts.queue, router, parts.captures)
 
 
 def access(subject: str, role_arn: str, network: str) -> Mapping[str, str]:

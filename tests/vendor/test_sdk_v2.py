@@ -73,6 +73,17 @@ def test_a_transformer_moves_a_folder_through_the_model(user: User) -> None:
     assert "scoring" in output  # the container's own log
 
 
+def test_an_endpoint_s_calls_are_captured_until_it_is_disabled(user: User) -> None:
+    output = user.runs("v2_capture.py")
+    assert told(output, "captured") == "[1.0, 2.0] [2.0,4.0]"
+    assert told(output, "encodings") == "JSON JSON"
+    assert told(output, "inference") == "mine"
+    assert told(output, "at first") == "Started 100"
+    assert told(output, "disabled") == "Stopped"
+    assert told(output, "enabled") == "Started 20"
+    assert told(output, "updated") == "Started 7"
+
+
 @pytest.mark.usefixtures("notebook")
 def test_nothing_was_sent_to_aws(proxy: WatchedProxy) -> None:
     assert proxy.to_aws == []

@@ -104,6 +104,7 @@ class EndpointLifecycle:
         arn: str,
         region: str,
         tags: Mapping[str, str],
+        capture: Mapping[str, Any] | None = None,
     ) -> Record:
         """Accepts an endpoint.
 
@@ -114,6 +115,7 @@ class EndpointLifecycle:
             arn: its ARN.
             region: whose zones are used.
             tags: its tags.
+            capture: `DataCaptureConfig` of its configuration.
 
         Raises:
             RecordExistsError: the name is taken.
@@ -126,7 +128,7 @@ class EndpointLifecycle:
             "current": None,
             "traffic": {},
         }
-        self._add_deployment(state, request["EndpointConfigName"], variants)
+        self._add_deployment(state, request["EndpointConfigName"], variants, capture)
         rollout.begin(state, {}, self._clock.now())
         state["last_deployment_config"] = dict(request.get("DeploymentConfig", {}))
         record = self._records.insert(
@@ -147,6 +149,7 @@ class EndpointLifecycle:
         config_name: str,
         variants: Mapping[str, Any],
         deployment_config: Mapping[str, Any] | None = None,
+        capture: Mapping[str, Any] | None = None,
     ) -> Record:
         """Begins to deploy another configuration.
 
@@ -155,6 +158,7 @@ class EndpointLifecycle:
             config_name: the configuration's.
             variants: as `create` takes them.
             deployment_config: `DeploymentConfig` of UpdateEndpoint.
+            capture: as `create` takes it.
 
         Raises:
             RecordNotFoundError: no such endpoint.
@@ -164,7 +168,7 @@ class EndpointLifecycle:
         with self._records.edit(KIND, name) as draft:
             if draft.status != EndpointStatus.IN_SERVICE:
                 raise EndpointBusyError(draft.status)
-            self._add_deployment(draft.state, config_name, variants)
+            self._add_deployment(draft.state, config_name, variants, capture)
             rollout.begin(draft.state, dict(deployment_config or {}), self._clock.now())
             draft.state["last_deployment_config"] = dict(deployment_config or {})
             draft.state.pop("failure_reason", None)
@@ -404,12 +408,17 @@ class EndpointLifecycle:
         return look
 
     def _add_deployment(
-        self, state: dict[str, Any], config_name: str, variants: Mapping[str, Any]
+        self,
+        state: dict[str, Any],
+        config_name: str,
+        variants: Mapping[str, Any],
+        capture: Mapping[str, Any] | None,
     ) -> None:
         generation = 1 + max((int(number) for number in state["deployments"]), default=0)
         state["deployments"][str(generation)] = {
             "config_name": config_name,
             "variants": dict(variants),
+            "capture": capture,
             "prepared": False,
             "begun_at": self._clock.now(),
         }

@@ -15,6 +15,7 @@ from intermodal_contract import env
 from intermodal_contract.instance import instance_type
 from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
+from intermodal_engine.lifecycle.captures.rules import rule_of
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.limits import limits_of
@@ -168,6 +169,13 @@ class Fleet:
                 )
                 for name, variant in variants.items()
             ]
+        rules = {
+            int(generation): rule_of(state["deployments"][generation].get("capture"))
+            for generation in traffic
+        }
+        self._router.captures.follow(
+            record.name, {number: rule for number, rule in rules.items() if rule is not None}
+        )
         self._router.direct(record.name, routes)
 
     def forget(self, record: Record) -> None:

@@ -8,9 +8,10 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
+from intermodal_engine.router.captures import Captures
 from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
@@ -102,6 +103,7 @@ class Router:
         sessions: Sessions | None = None,
     ) -> None:
         self.measurements = Measurements(now)
+        self.captures = Captures(now)
         self._limits = limits or Limits()
         self._waiting = Waiting(self._limits)
         self._sessions = sessions or Sessions(now)
@@ -178,6 +180,7 @@ class Router:
 
     def forget(self, endpoint: str) -> None:
         """Drops an endpoint with all its instances."""
+        self.captures.follow(endpoint, {})
         with self._lock:
             backend_ids = list(self._endpoints.get(endpoint, {}))
         for backend_id in backend_ids:
@@ -241,7 +244,7 @@ class Router:
             except NoHealthyInstanceError as error:
                 raise failure or error from None
             try:
-                return await self._attempt(watched, invocation, began)
+                return await self._captured(watched, invocation, began)
             except ConnectFailedError as error:
                 failure = error
                 watched.suspect()
@@ -315,6 +318,13 @@ class Router:
         watched.last_used = self._requests
         watched.in_flight += 1
 
+    def _captured(
+        self, watched: Watched, invocation: Invocation, began: float
+    ) -> Awaitable[InvocationResult]:
+        return self.captures.around(
+            watched.backend, invocation, lambda sent: self._attempt(watched, sent, began)
+        )
+
     async def _attempt(
         self, watched: Watched, invocation: Invocation, began: float
     ) -> InvocationResult:
@@ -357,7 +367,7 @@ class Router:
     async def _send_copy(self, watched: Watched, invocation: Invocation) -> None:
         """A shadow's exchange, whose answer nobody gets."""
         try:
-            result = await self._attempt(watched, invocation, time.perf_counter())
+            result = await self._captured(watched, invocation, time.perf_counter())
             if not isinstance(result.body, bytes):
                 async for _ in result.body:
                     pass

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 from collections.abc import AsyncIterator
 from typing import Any
 
-from intermodal_engine.router.connection import AnswerStream
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -143,8 +142,9 @@ async def _payload_parts(body: bytes | AsyncIterator[bytes]) -> AsyncIterator[Pa
             "ModelStreamError", f"the answer broke off: {error}", fields={"ErrorCode": code}
         ) from error
     finally:
-        if isinstance(body, AnswerStream):
-            await body.aclose()
+        aclose = getattr(body, "aclose", None)
+        if aclose is not None:
+            await aclose()
 
 
 def _check_served(endpoint: str, parameters: Parameters) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.captures import check_destination
 from intermodal_engine.services.sagemaker.models import container_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -18,7 +19,6 @@ KIND = "endpoint-config"
 
 _NOT_SERVED = {
     "AsyncInferenceConfig": "use a real-time endpoint",
-    "DataCaptureConfig": "leave it out",
     "ExplainerConfig": "leave it out",
 }
 _STRATEGIES = ("RANDOM", "LEAST_OUTSTANDING_REQUESTS")
@@ -52,7 +52,9 @@ def describe_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
     }
     return {
         **copy_members(
-            record.request, "EndpointConfigName", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"
+            record.request,
+            *("EndpointConfigName", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"),
+            "DataCaptureConfig",
         ),
         **variants,
         "EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False),
@@ -142,6 +144,8 @@ def _check(parameters: Parameters) -> None:
     for variant in _all_variants(parameters):
         _check_variant(variant, f"(variant `{variant['VariantName']}`)")
     _check_shadows(parameters)
+    if "DataCaptureConfig" in parameters:
+        check_destination(parameters["DataCaptureConfig"])
 
 
 def _check_variant(variant: Parameters, where: str) -> None:

@@ -8,6 +8,7 @@ from intermodal_engine.lifecycle.rollout import Phase
 from intermodal_engine.router.router import Health
 from intermodal_engine.services.answers import when
 from intermodal_engine.services.call import Call, Parameters
+from intermodal_engine.services.sagemaker.captures import summary_of
 from intermodal_engine.store.records import Record
 
 _PHASES = {
@@ -31,6 +32,8 @@ def described(call: Call, record: Record) -> Parameters:
         "LastModifiedTime": when(record.modified_at),
         **_variants(call, record, generation),
     }
+    if deployment.get("capture"):
+        result["DataCaptureConfig"] = summary_of(deployment["capture"])
     if "failure_reason" in state:
         result["FailureReason"] = state["failure_reason"]
     if state.get("last_deployment_config"):

@@ -7,6 +7,7 @@ from intermodal_engine.lifecycle.endpoint import EndpointBusyError, Resize, Unkn
 from intermodal_engine.lifecycle.fleet import KIND
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.captures import capture_of_update
 from intermodal_engine.services.sagemaker.endpoint_configs import find_config, variants_of
 from intermodal_engine.services.sagemaker.endpoint_views import described
 from intermodal_engine.services.sagemaker.resources import arn, invalid, list_page, tags_of
@@ -18,7 +19,8 @@ def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """Begins to deploy a configuration; InService follows once all instances are healthy."""
     name = parameters["EndpointName"]
     endpoint_arn = arn(call, KIND, name)
-    variants = variants_of(call, find_config(call, parameters["EndpointConfigName"]))
+    config = find_config(call, parameters["EndpointConfigName"])
+    variants = variants_of(call, config)
     _check_limit(call, variants)
     try:
         call.backends.endpoints.create(
@@ -27,6 +29,7 @@ def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
             arn=endpoint_arn,
             region=call.region,
             tags=tags_of(parameters),
+            capture=config.request.get("DataCaptureConfig"),
         )
     except RecordExistsError as error:
         raise invalid(f'Cannot create already existing endpoint "{endpoint_arn}".') from error
@@ -49,7 +52,8 @@ def update_endpoint(call: Call, parameters: Parameters) -> Parameters:
     _check_limit(call, variants)
     try:
         deployments.check(policy)
-        call.backends.endpoints.update(record.name, config.name, variants, policy)
+        capture = capture_of_update(record, config, parameters)
+        call.backends.endpoints.update(record.name, config.name, variants, policy, capture)
     except deployments.InvalidDeploymentError as error:
         raise invalid(str(error)) from error
     except EndpointBusyError as error:
