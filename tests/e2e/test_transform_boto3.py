@@ -3,6 +3,8 @@
 import gzip
 import json
 import time
+import uuid
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -232,3 +234,23 @@ def test_a_killed_engine_loses_no_object_and_does_none_twice(
     found = outputs(s3, "killed")
     assert found == {f"{n:02}.csv.out": f"{2 * (n + 1)}\n" for n in range(30)}
     assert messages(clients, "killed").count("request 1 lines") == 30
+
+
+def test_what_went_in_and_came_out_is_captured_and_rows_have_inference_ids(
+    clients: Clients,
+) -> None:
+    capture = {"DestinationS3Uri": f"s3://{BUCKET}/captured", "GenerateInferenceId": True}
+    request = transform_request("captured", "in/", DataCaptureConfig=capture)
+    job = run_transform(clients["sagemaker"], request)
+    assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
+    hour = job["TransformStartTime"].astimezone(UTC).strftime("%Y/%m/%d/%H")
+    for kind, place, end in (("input", "in", ""), ("output", "out/captured", ".out")):
+        key = f"captured/{kind}/{hour}/captured.jsonl"
+        manifest = json.loads(clients["s3"].get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        names = [f"part/{number}.csv{end}" for number in range(3)]
+        assert manifest == [{"prefix": f"s3://{BUCKET}/{place}/"}, *names]
+    rows = [row.split(",") for row in outputs(clients["s3"], "captured")["part/1.csv.out"].split()]
+    assert "".join(f"{row[0]}\n" for row in rows) == expected(1)
+    started = job["TransformStartTime"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert {row[2] for row in rows} == {started}
+    assert len({uuid.UUID(row[1]) for row in rows}) == 10

@@ -1,5 +1,6 @@
 """Our SDK's transformers against a running engine: folders go in, predictions come out."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from intermodal import LocalSession
 from intermodal.errors import JobFailedError
+from intermodal.inputs import BatchDataCaptureConfig
 from intermodal.model import Model
 from intermodal.pytorch import PyTorch
 from intermodal.s3 import S3Downloader
@@ -96,3 +98,27 @@ def test_a_job_is_stopped(transformer: Transformer, rows: Path) -> None:
     transformer.stop_transform_job()
     assert transformer.latest_transform_job is not None
     assert transformer.latest_transform_job.describe()["TransformJobStatus"] == "Stopped"
+
+
+def test_a_batch_is_captured(session: LocalSession, clients: dict[str, Any], rows: Path) -> None:
+    uri = store_model(clients["s3"], "captured", SUMS, weights="2")
+    model = Model(INFERENCE_IMAGE, uri, ROLE, sagemaker_session=session)
+    transformer = model.transformer(1, "ml.m5.large", accept="text/csv", assemble_with="Line")
+    place = f"s3://{BUCKET}/captured-by-sdk"
+    transformer.transform(
+        str(rows),
+        content_type="text/csv",
+        split_type="Line",
+        batch_data_capture_config=BatchDataCaptureConfig(place, generate_inference_id=True),
+        logs=False,
+    )
+    listed = S3Downloader.list(place, sagemaker_session=session)
+    manifests = [
+        json.loads(S3Downloader.read_file(one, sagemaker_session=session)) for one in listed
+    ]
+    assert [manifest[1:] for manifest in manifests] == [
+        ["a.csv", "b.csv"],
+        ["a.csv.out", "b.csv.out"],
+    ]
+    made = results(session, str(transformer.output_path))
+    assert [row.split(",")[0] for row in made["a.csv.out"].split()] == ["6", "14"]

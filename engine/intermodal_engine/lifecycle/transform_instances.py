@@ -1,5 +1,6 @@
 """The instances of a transform job: specs, their shares of the objects, and what came of them."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, Mount, MountMode
 from intermodal_engine.lifecycle.attempt import Attempt, Member
+from intermodal_engine.lifecycle.captures.manifests import Manifest
+from intermodal_engine.lifecycle.captures.manifests import write as write_manifest
 from intermodal_engine.lifecycle.job_specs import JobSpecs, OutputLostError
 from intermodal_engine.lifecycle.model_files import ModelDataError, ModelStore
 from intermodal_engine.lifecycle.staging import DataMissingError, Input
@@ -60,8 +63,10 @@ class TransformInstances:
         select(self._objects, Input(request.channel))
         try:
             self._objects.bucket(request.output_uri.bucket)
+            if request.capture_uri is not None:
+                self._objects.bucket(request.capture_uri.bucket)
         except NoSuchBucketError as error:
-            raise _no_bucket(request) from error
+            raise _no_bucket(request, error.bucket) from error
 
     def stage(self, request: TransformRequest, attempt: Attempt) -> int:
         """Fetches the model, and gives every instance its share of the objects.
@@ -118,7 +123,7 @@ class TransformInstances:
         for member in members:
             address = member.instance.addresses[PORT]
             log = self._specs.log_file(request, attempt, member.host, "data-log")
-            plan = self._plan(request, address, log)
+            plan = self._plan(request, attempt, address, log)
             self._movers.ensure(self._moved(request, member.host), plan)
 
     def end_moving(self, request: TransformRequest) -> None:
@@ -147,6 +152,32 @@ class TransformInstances:
                     count += 1
         return count
 
+    def capture(self, request: TransformRequest, attempt: Attempt) -> None:
+        """Lists what was transformed where its `DataCaptureConfig` says; nothing where none does.
+
+        Raises:
+            OutputLostError: the bucket for it is gone.
+        """
+        destination = request.capture_uri
+        pairs = [(part.uri, part.key) for part in self._published(request)]
+        if destination is None or not pairs:
+            return
+        output = f"s3://{request.output_uri.bucket}/{request.output_uri.key}"
+        keys = [key.removeprefix(request.output_uri.key) for _, key in pairs]
+        names = [name.removesuffix(".out") for name in keys]
+        source = pairs[0][0].removesuffix(names[0])
+        for manifest in (Manifest("input", source, names), Manifest("output", output, keys)):
+            try:
+                write_manifest(
+                    self._objects,
+                    destination,
+                    request.record.name,
+                    attempt.started_at or attempt.began_at,
+                    manifest,
+                )
+            except NoSuchBucketError as error:
+                raise _no_bucket(request, error.bucket) from error
+
     def trouble(self, request: TransformRequest) -> str | None:
         """Why an instance's share cannot be moved at all; None if it can."""
         found = (failure(self._moved(request, host)) for host in request.hosts)
@@ -174,13 +205,25 @@ class TransformInstances:
                 bucket, part.key, path, content_type=request.output.get("Accept")
             )
         except NoSuchBucketError as error:
-            raise _no_bucket(request) from error
+            raise _no_bucket(request, error.bucket) from error
         path.with_suffix(".published").touch()
+
+    def _published(self, request: TransformRequest) -> list[ObjectPart]:
+        """What is in S3, in the objects' order."""
+        found: list[ObjectPart] = []
+        for host in request.hosts:
+            moved = self._moved(request, host)
+            if moved.exists():
+                numbers = {one.number for one in settled(moved) if one.kind == "published"}
+                found += [part for part in plans.read_objects(moved) if part.number in numbers]
+        return sorted(found, key=lambda part: part.number)
 
     def _moved(self, request: TransformRequest, host: str) -> Path:
         return self._specs.folder(request, host) / plans.FOLDER
 
-    def _plan(self, request: TransformRequest, address: tuple[str, int], log: Path) -> Plan:
+    def _plan(
+        self, request: TransformRequest, attempt: Attempt, address: tuple[str, int], log: Path
+    ) -> Plan:
         wanted, processing = request.record.request, request.record.request["DataProcessing"]
         return Plan(
             host=address[0],
@@ -200,6 +243,7 @@ class TransformInstances:
             join_source=processing["JoinSource"],
             timeout_s=request.patience.timeout_s,
             retries=request.patience.retries,
+            inference_time=_second(attempt.started_at) if request.has_inference_ids else None,
         )
 
 
@@ -216,8 +260,14 @@ def _part(request: TransformRequest, number: int, item: Item) -> ObjectPart:
     )
 
 
-def _no_bucket(request: TransformRequest) -> OutputLostError:
+def _no_bucket(request: TransformRequest, bucket: str) -> OutputLostError:
+    is_output = bucket == request.output_uri.bucket
+    member = "S3OutputPath" if is_output else "DestinationS3Uri` of `DataCaptureConfig"
     return OutputLostError(
-        f"output upload failed: the bucket `{request.output_uri.bucket}` of `S3OutputPath` does "
-        "not exist"
+        f"output upload failed: the bucket `{bucket}` of `{member}` does not exist"
     )
+
+
+def _second(at: float | None) -> str:
+    """A time as outputs and captures have it, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

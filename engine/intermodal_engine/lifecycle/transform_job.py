@@ -209,6 +209,9 @@ class TransformJobLifecycle:
         if self._jobs.watch(request, is_stopping=True) is None:
             return None
         self._publish(request)
+        attempt = last_attempt(request.record)
+        if attempt is not None:
+            self._instances.capture(request, attempt)
         state = request.record.state
         self._close(request, TransformJobStatus(state["outcome"]), state.get("failure_reason"))
         return None

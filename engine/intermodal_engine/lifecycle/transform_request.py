@@ -153,6 +153,17 @@ class TransformRequest:
         return S3Uri(base.bucket, prefix)
 
     @property
+    def capture_uri(self) -> S3Uri | None:
+        """`DestinationS3Uri` of `DataCaptureConfig`; None where nothing is captured."""
+        config = self.record.request.get("DataCaptureConfig")
+        return parse_s3_uri(config["DestinationS3Uri"]) if config else None
+
+    @property
+    def has_inference_ids(self) -> bool:
+        """`GenerateInferenceId` of `DataCaptureConfig`."""
+        return bool(self.record.request.get("DataCaptureConfig", {}).get("GenerateInferenceId"))
+
+    @property
     def patience(self) -> Patience:
         """`ModelClientConfig`."""
         given = self.record.request.get("ModelClientConfig", {})

@@ -65,6 +65,7 @@ class Plan:
         join_source: `None` or `Input`.
         timeout_s: of one invocation.
         retries: of one invocation.
+        inference_time: every record gets an id and this time; None: none does.
     """
 
     host: str
@@ -84,6 +85,7 @@ class Plan:
     join_source: str | None
     timeout_s: float
     retries: int
+    inference_time: str | None = None
 
     def write(self, folder: Path) -> None:
         """Writes it into a `moved` folder."""

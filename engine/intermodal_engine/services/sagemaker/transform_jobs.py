@@ -5,12 +5,14 @@ from typing import Any
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
 from intermodal_engine.lifecycle.transform.program.filters import FilterError, make_processing
+from intermodal_engine.lifecycle.transform.program.inference_ids import has_records
 from intermodal_engine.lifecycle.transform.program.jsonpath import InvalidPathError
 from intermodal_engine.lifecycle.transform.program.moving import DEFAULT_PAYLOAD_MB
 from intermodal_engine.lifecycle.transform_instances import KIND
 from intermodal_engine.lifecycle.transform_request import PAYLOAD_TOGETHER_MB
-from intermodal_engine.services.answers import not_served, when
+from intermodal_engine.services.answers import when
 from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.captures import check_destination
 from intermodal_engine.services.sagemaker.models import container_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -34,6 +36,7 @@ _DESCRIBED = (
     "TransformInput",
     "TransformOutput",
     "TransformResources",
+    "DataCaptureConfig",
     "DataProcessing",
     "ExperimentConfig",
 )
@@ -115,7 +118,7 @@ def _check(call: Call, parameters: Parameters) -> None:
     if kind not in {"S3Prefix", "ManifestFile"}:
         raise invalid(f"S3DataType {kind} is not supported by transform jobs")
     if "DataCaptureConfig" in parameters:
-        raise not_served("`DataCaptureConfig` of a transform job", "leave it out")
+        _check_capture(parameters)
     _check_limit(call, parameters["TransformResources"])
 
 
@@ -158,6 +161,17 @@ def _check_processing(parameters: Parameters) -> None:
         raise invalid(f"Invalid JSONPath in DataProcessing: {error}") from error
     except FilterError as error:
         raise invalid(str(error)) from error
+
+
+def _check_capture(parameters: Parameters) -> None:
+    config = parameters["DataCaptureConfig"]
+    check_destination(config)
+    accept = parameters["TransformOutput"].get("Accept")
+    if config.get("GenerateInferenceId") and accept and not has_records(accept):
+        raise invalid(
+            "GenerateInferenceId is for outputs in CSV, JSON and JSON lines: set Accept of "
+            f"TransformOutput to text/csv, application/json or application/jsonlines, not {accept}"
+        )
 
 
 def _check_limit(call: Call, resources: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from intermodal_engine.lifecycle.transform.program.filters import (
     Processing,
     make_processing,
 )
+from intermodal_engine.lifecycle.transform.program.inference_ids import stamped
 from intermodal_engine.lifecycle.transform.program.splitting import Batch, SplitError, Splitting
 
 DEFAULT_PAYLOAD_MB = 6
@@ -212,14 +213,18 @@ class Mover:
         """In the pool: one request and what is kept of its answer."""
         if batch.data is None:
             with self._opened(part) as source:
-                answer, _ = self._client.invoke(_chunks(source), self._headers)
-            return self._ended(answer)
+                return self._ended(*self._client.invoke(_chunks(source), self._headers))
         processing = self._processing
         body = batch.data if processing is None else processing.request(batch.data)
-        answer, _ = self._client.invoke(body, self._headers)
-        return self._ended(answer if processing is None else processing.answer(batch.data, answer))
+        answer, kind = self._client.invoke(body, self._headers)
+        if processing is not None:
+            answer, kind = processing.answer(batch.data, answer), processing.format
+        return self._ended(answer, kind)
 
-    def _ended(self, answer: bytes) -> bytes:
+    def _ended(self, answer: bytes, kind: str) -> bytes:
+        if self._plan.inference_time is not None:
+            kind = kind or self._plan.accept or ""
+            answer = stamped(answer, kind, self._plan.inference_time)
         if self._plan.assemble_with == "Line" and answer and not answer.endswith(b"\n"):
             return answer + b"\n"
         return answer
