@@ -19,6 +19,7 @@ AREAS = (
     "jobs",
     "endpoints",
     "routing",
+    "multi_model",
     "transforms",
     "sdks",
     "channels",

@@ -29,6 +29,7 @@ from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
 from intermodal_engine.lifecycle.scaling import ScalingLifecycle
 from intermodal_engine.lifecycle.spot_interruptions import SpotInterruptions
 from intermodal_engine.lifecycle.staging import ChannelStager
+from intermodal_engine.lifecycle.target_models import TargetModels
 from intermodal_engine.lifecycle.training_instances import TrainingInstances
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.transform.movers import MoverPrograms, Movers
@@ -37,6 +38,7 @@ from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
 from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.router.model import ModelFiles
 from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
 from intermodal_engine.router.sessions import Sessions
 from intermodal_engine.services.call import Backends
@@ -100,8 +102,8 @@ class Parts:
         self.database.close()
 
 
-def _make_router(on_health: OnHealth, sessions: Sessions) -> Router:
-    return Router(on_health, settling_s=SETTLING_S, sessions=sessions)
+def _make_router(on_health: OnHealth, sessions: Sessions, model_files: ModelFiles) -> Router:
+    return Router(on_health, settling_s=SETTLING_S, sessions=sessions, model_files=model_files)
 
 
 def assemble(
@@ -110,7 +112,7 @@ def assemble(
     clock: Clock,
     driver: Driver,
     access: EngineAccess,
-    make_router: Callable[[OnHealth, Sessions], Router] = _make_router,
+    make_router: Callable[[OnHealth, Sessions, ModelFiles], Router] = _make_router,
     spawn: Spawn = in_a_thread,
     movers: Movers | None = None,
 ) -> Parts:
@@ -127,6 +129,7 @@ def assemble(
     router = make_router(
         lambda endpoint, member, health: endpoints.on_health(endpoint, member, health),
         Sessions(clock.now, SessionRows(database, clock.now)),
+        TargetModels(objects),
     )
     capacity = Capacity(settings.max_instances, machine_gpus(), queue.wake)
     warm_pools = WarmPools(records=records, queue=queue, clock=clock, settings=settings)
@@ -246,7 +249,9 @@ def assemble(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
     )
     endpoint_metrics = EndpointMetrics(router, statistic_sets, queue, clock)
-    usage_metrics = UsageMetrics(records, statistic_sets, queue, clock, settings)
+    usage_metrics = UsageMetrics(
+        records, statistic_sets, queue, clock, settings, router.loaded_models
+    )
     captures = CaptureWriter(
         captures=router.captures,
         objects=objects,

@@ -102,10 +102,16 @@ def test_headers_go_both_ways(stage: Stage) -> None:
     assert "authorization" not in headers
 
 
+def test_a_target_model_reaches_no_instance_of_a_single_model(stage: Stage) -> None:
+    with pytest.raises(ClientError, match="Endpoint web is not a multi-model endpoint") as caught:
+        stage.client().invoke_endpoint(EndpointName="web", Body=b"x", TargetModel="a.tar.gz")
+    assert code_of(caught) == ("ValidationError", 400)
+    assert not stage.seen
+
+
 @pytest.mark.parametrize(
     ("member", "value", "words"),
     [
-        ("TargetModel", "a.tar.gz", "Endpoint web is not a multi-model endpoint"),
         ("InferenceComponentName", "part", "Inference Component Name header is not allowed"),
         ("TargetContainerHostname", "second", "Endpoint web has one container"),
         ("EnableExplanations", "`true`", "Endpoint web has no explainer"),

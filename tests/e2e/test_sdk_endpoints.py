@@ -99,7 +99,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     data = session.upload_data(__file__, key_prefix="any")
     image = f"pytorch-inference:{VERSION}-cpu-py312"
     model = Model(image, data, ROLE, sagemaker_session=session)
-    many = MultiDataModel("many", "s3://demo/many", model=model, sagemaker_session=session)
     row = PipelineModel([model, model], ROLE, sagemaker_session=session)
     serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
     return {
@@ -107,7 +106,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
             1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
         ),
         "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
-        "MultiModel": lambda: many.deploy(1, "ml.m5.large"),
         "Containers": lambda: row.deploy(1, "ml.m5.large"),
     }
 
@@ -117,7 +115,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     [
         "AsyncInferenceConfig",
         "ServerlessConfig",
-        "MultiModel",
         "Containers",
     ],
 )
@@ -126,6 +123,27 @@ def test_what_the_engine_does_not_serve_it_names(
 ) -> None:
     with pytest.raises(ClientError, match=words):
         not_served(session, predictor)[words]()
+
+
+def test_many_models_are_served_and_added_while_they_are(
+    model_of: Callable[[int], Model], session: LocalSession, tmp_path: Path
+) -> None:
+    many = MultiDataModel("many", "s3://demo/many", model=model_of(1), sagemaker_session=session)
+    predictor = many.deploy(
+        1, "ml.m5.large", serializer=JSONSerializer(), deserializer=JSONDeserializer()
+    )
+    for factor in (2, 3):
+        path = tmp_path / f"{factor}.tar.gz"
+        path.write_bytes(
+            tar_gz({"factor": str(factor).encode(), "code/inference.py": SCRIPT.encode()})
+        )
+        many.add_model(str(path), f"deep/{factor}.tar.gz")
+    listed = sorted(many.list_models())
+    assert listed == ["/deep/2.tar.gz", "/deep/3.tar.gz"]
+    assert [predictor.predict([1, 2], target_model=one) for one in listed] == [[2, 4], [3, 6]]
+    assert predictor.predict([1], target_model="deep/2.tar.gz") == [2]
+    predictor.delete_model()
+    predictor.delete_endpoint()
 
 
 def test_an_answer_is_streamed(predictor: Predictor) -> None:

@@ -18,6 +18,7 @@ class Seen:
     path: str
     headers: dict[str, str]
     body: bytes
+    method: str = "POST"
 
 
 @dataclass
@@ -174,4 +175,5 @@ async def _read(reader: asyncio.StreamReader) -> Seen:
         name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
     }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Seen(first.split(" ")[1], headers, body)
+    method, path, _ = first.split(" ")
+    return Seen(path, headers, body, method)

@@ -12,7 +12,7 @@ from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.instances import Spawn
 from intermodal_engine.lifecycle.transform.movers import Movers
 from intermodal_engine.lifecycle.work_queue import WorkQueue
-from intermodal_engine.router.router import Health, Router
+from intermodal_engine.router.router import Backend, Health, Router
 from intermodal_engine.services.call import Backends, Call, Parameters
 from intermodal_engine.services.table import find_operation
 from intermodal_engine.settings import Settings
@@ -30,6 +30,12 @@ class TestRouter(Router):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(lambda _endpoint, _backend, _health: None, now=now)
         self.healths: dict[str, Health] = {}
+        self.backends: dict[str, Backend] = {}
+
+    def add(self, backend: Backend) -> None:
+        """Remembers what the router was told."""
+        self.backends[backend.backend_id] = backend
+        super().add(backend)
 
     def health(self, backend_id: str) -> Health:
         """What the test said; STARTING before that."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvloop
 
+from intermodal_engine.router.model import ModelFiles, ModelSource
 from intermodal_engine.router.router import (
     Backend,
     Health,
@@ -33,11 +34,12 @@ class Stage:
         timeout_s: float = PATIENCE_S,
         rhythm: Rhythm = RHYTHM,
         limits: Limits | None = None,
+        model_files: ModelFiles | None = None,
     ) -> None:
         self.listener_fails = False
         self.news: list[tuple[str, str, Health]] = []
         self._changed = threading.Condition()
-        self.router = Router(self._on_health, timeout_s, rhythm, limits)
+        self.router = Router(self._on_health, timeout_s, rhythm, limits, model_files=model_files)
         self.instances: list[HttpInstance] = []
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -60,8 +62,10 @@ class Stage:
         variant: str = "main",
         zone: str = "a",
         generation: int = 1,
+        models: ModelSource | None = None,
     ) -> None:
-        self.router.add(Backend(backend_id, endpoint, variant, generation, zone, "127.0.0.1", port))
+        place = (endpoint, variant, generation, zone)
+        self.router.add(Backend(backend_id, *place, "127.0.0.1", port, models))
 
     def up(self, backend_id: str, handler: Any = None, **placement: Any) -> HttpInstance:
         """A server that is healthy and gets traffic."""

@@ -84,6 +84,13 @@ def test_an_endpoint_s_calls_are_captured_until_it_is_disabled(user: User) -> No
     assert told(output, "updated") == "Started 7"
 
 
+def test_many_models_are_served_and_added_while_they_are(user: User) -> None:
+    output = user.runs("v2_multi_model.py")
+    assert told(output, "listed") == "deep/three.tar.gz times-2.tar.gz"
+    assert told(output, "answers") == "[3.0, 6.0] [2.0, 4.0]"
+    assert told(output, "late") == "[4.0]"
+
+
 @pytest.mark.usefixtures("notebook")
 def test_nothing_was_sent_to_aws(proxy: WatchedProxy) -> None:
     assert proxy.to_aws == []

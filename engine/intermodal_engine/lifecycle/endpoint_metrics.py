@@ -13,7 +13,13 @@ from intermodal_engine.router.router import Router
 from intermodal_engine.store.statistic_sets import SetSeries, StatisticSet, StatisticSets
 
 NAMESPACE = "AWS/SageMaker"
-UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
+UNITS = dict.fromkeys(
+    (
+        *("ModelLatency", "OverheadLatency", "ModelLoadingWaitTime", "ModelLoadingTime"),
+        *("ModelDownloadingTime", "ModelUnloadingTime"),
+    ),
+    "Microseconds",
+)
 """Of the metrics that have one."""
 
 CONCURRENCY = "ConcurrentRequestsPerModel"

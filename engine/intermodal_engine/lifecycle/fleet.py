@@ -13,13 +13,15 @@ from typing import Any
 
 from intermodal_contract import env
 from intermodal_contract.instance import instance_type
+from intermodal_contract.serving_http import MODELS_FOLDER
 from intermodal_engine import folders
 from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
 from intermodal_engine.lifecycle.captures.rules import rule_of
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.limits import limits_of
-from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.model_files import ModelStore, is_multi_model
+from intermodal_engine.router.model import ModelSource
 from intermodal_engine.router.router import Backend, Health, Route, Router, Strategy
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
@@ -29,6 +31,7 @@ KIND = "endpoint"
 PORT = 8080
 LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints/"
 ZONE_LETTERS = "abc"
+_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ class Fleet:
                 zone=member.zone,
                 host=host,
                 port=port,
+                models=self._models_of(record, member),
             )
         )
         return self._instances.status(instance)
@@ -217,17 +221,40 @@ class Fleet:
         """The CloudWatch Logs group of an endpoint."""
         return f"{LOG_GROUP_PREFIX}{record.name}"
 
+    def _folder(self, record: Record, member: Member) -> Path:
+        return self._settings.instances_folder / KIND / record.name / member.member_id
+
+    def _models_of(self, record: Record, member: Member) -> ModelSource | None:
+        """Where the models of a member that serves many come from."""
+        variants = record.state["deployments"][str(member.generation)]["variants"]
+        variant = variants[member.variant]
+        container = variant["container"]
+        if not is_multi_model(container):
+            return None
+        caching = container.get("MultiModelConfig", {}).get("ModelCacheSetting", "Enabled")
+        volume = variant.get("volume_gib")
+        return ModelSource(
+            prefix=container["ModelDataUrl"],
+            folder=str(self._folder(record, member) / "ml" / MODELS_FOLDER),
+            is_cached=caching == "Enabled",
+            limit_bytes=volume * _GIB if volume else None,
+        )
+
     def _spec(self, record: Record, member: Member) -> InstanceSpec:
         variants = record.state["deployments"][str(member.generation)]["variants"]
         variant = variants[member.variant]
         container = variant["container"]
-        folder = self._settings.instances_folder / KIND / record.name / member.member_id
+        folder = self._folder(record, member)
         model = variant.get("model_folder")
         mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
         # Without any, the model is what a container's own image has there.
         (folder / "ml" / ("model" if mounts else "")).mkdir(parents=True, exist_ok=True)
         owner = f"{KIND}/{record.name}"
         network = f"{owner}/{member.member_id}"
+        modes = {}
+        if is_multi_model(container):
+            modes[env.MULTI_MODEL] = "true"
+            (folder / "ml" / MODELS_FOLDER).mkdir(exist_ok=True)
         limits = limits_of(variant["instance_type"])
         is_isolated = variant.get("network_isolation", False)
         access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
@@ -243,6 +270,7 @@ class Fleet:
             environment={
                 env.NUM_CPUS: str(_cores_of_one(variants, variant)),
                 **container.get("Environment", {}),
+                **modes,
                 **access,
             },
             log=self._log_file(record, member),

@@ -11,6 +11,11 @@ from intermodal_contract.channel import S3Uri, parse_s3_uri
 from intermodal_engine.store.objects import NoSuchBucketError, NoSuchKeyError, ObjectStore
 
 
+def is_multi_model(container: Mapping[str, Any]) -> bool:
+    """Whether a ContainerDefinition is of a container that serves many models."""
+    return bool(container.get("Mode") == "MultiModel")
+
+
 class ModelDataError(Exception):
     """The model data is missing or unusable; the message is the endpoint's FailureReason."""
 
@@ -36,6 +41,8 @@ class ModelStore:
         Raises:
             ModelDataError: naming the object and what is wrong with it.
         """
+        if is_multi_model(container):
+            return None  # each one is fetched when it is first asked for
         url = container.get("ModelDataUrl")
         if url is not None:
             return self._archive(parse_s3_uri(url))

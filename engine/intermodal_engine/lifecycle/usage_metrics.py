@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class UsageMetrics:
         queue: keeps the time.
         clock: tells it.
         settings: where instances' folders lie.
+        loaded_models: how many models an instance of an endpoint holds; None for one of one model.
     """
 
     def __init__(
@@ -59,7 +60,9 @@ class UsageMetrics:
         queue: WorkQueue,
         clock: Clock,
         settings: Settings,
+        loaded_models: Callable[[str], int | None],
     ) -> None:
+        self._loaded_models = loaded_models
         self._records = records
         self._sets = sets
         self._queue = queue
@@ -94,16 +97,16 @@ class UsageMetrics:
     def _entries(
         self, one: _Instance, name: str, usage: Usage, now: float
     ) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
+        models = self._loaded_models(one.folder.name)
+        if models is not None:
+            yield from _series(one, "LoadedModelCount", "None", models, now)
         percents = {"MemoryUtilization": 100 * usage.memory_bytes / one.memory_bytes}
         if name in self._last:
             since, before = self._last[name]
             if now > since:
                 percents["CPUUtilization"] = 100 * (usage.cpu_s - before.cpu_s) / (now - since)
         for metric, percent in percents.items():
-            value = max(0.0, percent)
-            for dimensions in one.dimensions:
-                series = SetSeries(one.namespace, metric, dimensions, "Percent")
-                yield series, int(now), StatisticSet(1, value, value, value)
+            yield from _series(one, metric, "Percent", max(0.0, percent), now)
 
     def _instances(self) -> Iterator[_Instance]:
         for record in self._records.all(fleet.KIND):
@@ -128,6 +131,14 @@ class UsageMetrics:
         for host in sorted(folder.iterdir()) if folder.is_dir() else ():
             dimensions = {"Host": f"{record.name}/{host.name}"}
             yield _Instance(host, namespace, (dimensions,), _memory("local"))
+
+
+def _series(
+    one: _Instance, metric: str, unit: str, value: float, now: float
+) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
+    for dimensions in one.dimensions:
+        series = SetSeries(one.namespace, metric, dimensions, unit)
+        yield series, int(now), StatisticSet(1, value, value, value)
 
 
 def _memory(kind: str) -> float:

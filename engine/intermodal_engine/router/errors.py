@@ -4,6 +4,14 @@ RouterError                  anything below
 ├── UnknownEndpointError     the router has no instance of that endpoint
 ├── UnknownVariantError      the endpoint has no variant of that name
 ├── UnknownSessionError      no instance holds a session of that id (any more)
+├── InvalidTargetError       the request's target is none that the endpoint can have
+│   ├── ModelMissingError    there is no archive of that name
+│   └── ModelChangedError    the archive was replaced while it was fetched
+├── TargetNotSupportedError  the request names a model, and the endpoint does not serve many
+├── TargetMissingError       the request names no model, and the endpoint serves many
+├── ModelLoadError           the container does not load the model
+├── ModelNotReadyError       the model is loading still
+├── NoRoomError              the instance's disk is full
 ├── OverloadedError          all instances are busy, and too many requests wait already
 ├── NoHealthyInstanceError   there are instances, but none that may get the request
 ├── ConnectFailedError       no connection; not a byte of the request was sent
@@ -11,6 +19,8 @@ RouterError                  anything below
 ├── InvalidAnswerError       what the instance sent is not HTTP
 └── AnswerTimeoutError       the instance did not answer in time
 """
+
+from http import HTTPStatus
 
 
 class RouterError(Exception):
@@ -27,6 +37,47 @@ class UnknownVariantError(RouterError):
 
 class UnknownSessionError(RouterError):
     """No instance holds a session of that id, or none does any more."""
+
+
+class InvalidTargetError(RouterError):
+    """The request's target is none that the endpoint can have; the message is for the caller."""
+
+
+class ModelMissingError(InvalidTargetError):
+    """There is no archive of that name."""
+
+
+class ModelChangedError(InvalidTargetError):
+    """The archive was replaced while it was fetched."""
+
+
+class TargetNotSupportedError(RouterError):
+    """The request names a model, and the endpoint does not serve many."""
+
+
+class TargetMissingError(RouterError):
+    """The request names no model, and the endpoint serves many."""
+
+
+class ModelLoadError(RouterError):
+    """The container does not load the model.
+
+    Args:
+        status: of its answer.
+        text: of its answer.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = int(status)
+
+
+class ModelNotReadyError(RouterError):
+    """The model is loading still."""
+
+
+class NoRoomError(RouterError):
+    """The instance's disk is full."""
 
 
 class OverloadedError(RouterError):
@@ -61,3 +112,12 @@ class InvalidAnswerError(RouterError):
 
 class AnswerTimeoutError(RouterError):
     """The instance did not answer in time."""
+
+
+def status_of(error: RouterError) -> int:
+    """As which HTTP status a failed invocation counts."""
+    if isinstance(error, ModelLoadError):
+        return error.status
+    mistakes = (InvalidTargetError, TargetNotSupportedError, TargetMissingError)
+    is_mistake = isinstance(error, mistakes)
+    return HTTPStatus.BAD_REQUEST if is_mistake else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -2,11 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from intermodal_engine.router.connection import ConnectionPool
+from intermodal_engine.router.model import ModelSource
+from intermodal_engine.router.multi_model import InstanceModels
+
+HOT_MODEL = 8
+"""With so many requests under way on each instance that holds a model, another one may load it."""
 
 
 class Health(StrEnum):
@@ -29,6 +34,7 @@ class Backend:
         zone: failure domain, for example `us-east-1a`.
         host: IP address.
         port: TCP port.
+        models: where the models of an instance that serves many come from; None: it serves one.
     """
 
     backend_id: str
@@ -38,6 +44,7 @@ class Backend:
     zone: str
     host: str
     port: int
+    models: ModelSource | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +62,7 @@ class Watched:
         last_used: number of the last request that it got; 0 for none.
         alarm: set where it should be pinged at once.
         pool: connections to it.
+        models: those that it holds, where it serves many.
     """
 
     backend: Backend
@@ -67,6 +75,7 @@ class Watched:
     last_used: int = 0
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
     pool: ConnectionPool = field(init=False)
+    models: InstanceModels | None = None
 
     def __post_init__(self) -> None:
         self.pool = ConnectionPool(self.backend.host, self.backend.port, self.alarm.set)
@@ -139,6 +148,25 @@ def choose_route(direction: Direction, available: Collection[Route]) -> Route:
     )
     direction.credits[chosen] -= total
     return chosen
+
+
+def choose_holders(candidates: Sequence[Watched], target: str | None) -> Sequence[Watched]:
+    """Those that hold the target's model; all, where none does or those that do have much to do.
+
+    A model that is asked for a lot comes to further instances so.
+
+    Args:
+        candidates: ready ones, at least one.
+        target: the request's `TargetModel`.
+    """
+    if target is None:
+        return candidates
+    holders = [one for one in candidates if one.models is not None and one.models.has(target)]
+    if not holders:
+        return candidates
+    busy = min(one.in_flight for one in holders)
+    is_hot = busy >= HOT_MODEL and min(one.in_flight for one in candidates) * 2 < busy
+    return candidates if is_hot else holders
 
 
 def choose_instance(

@@ -14,6 +14,7 @@ class Invocation:
         body: bytes can be sent again to another instance; a stream only until it was begun.
         content_length: length of a streamed body in bytes; None sends it chunked.
         target_variant: the one variant that may serve it.
+        target_model: the archive, relative to the prefix of a multi-model endpoint.
         session_id: of a session that an instance holds, or NEW_SESSION.
         timeout_s: for the whole answer; None: the router's own.
     """
@@ -23,6 +24,7 @@ class Invocation:
     body: bytes | AsyncIterator[bytes] = b""
     content_length: int | None = None
     target_variant: str | None = None
+    target_model: str | None = None
     session_id: str | None = None
     timeout_s: float | None = None
 

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from intermodal_engine.router.captures import Captures
-from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -24,7 +24,9 @@ from intermodal_engine.router.errors import (
     UnknownEndpointError,
     UnknownSessionError,
     UnknownVariantError,
+    status_of,
 )
+from intermodal_engine.router.exchanges import exchange
 from intermodal_engine.router.health import Rhythm
 from intermodal_engine.router.instance import (
     Backend,
@@ -33,12 +35,15 @@ from intermodal_engine.router.instance import (
     Route,
     Strategy,
     Watched,
+    choose_holders,
     choose_instance,
     choose_route,
 )
 from intermodal_engine.router.invocation import Invocation, InvocationResult
 from intermodal_engine.router.limits import Limits, Waiting
 from intermodal_engine.router.measurements import Measurements
+from intermodal_engine.router.model import ModelFiles
+from intermodal_engine.router.multi_model import InstanceModels, asker
 from intermodal_engine.router.sessions import NEW_SESSION, Sessions
 from intermodal_engine.router.shadows import Shadows
 from intermodal_engine.router.watches import OnHealth, Watches
@@ -90,6 +95,7 @@ class Router:
         now: epoch seconds.
         settling_s: how long after `bind` requests wait for an instance to be found healthy.
         sessions: the open ones.
+        model_files: gets the models of multi-model endpoints.
     """
 
     def __init__(
@@ -101,7 +107,9 @@ class Router:
         now: Callable[[], float] = time.time,
         settling_s: float = 0.0,
         sessions: Sessions | None = None,
+        model_files: ModelFiles | None = None,
     ) -> None:
+        self._model_files = model_files
         self.measurements = Measurements(now)
         self.captures = Captures(now)
         self._limits = limits or Limits()
@@ -142,12 +150,23 @@ class Router:
             known = self._watched.get(backend.backend_id)
             if known is not None and known.backend == backend:
                 return
-            watched = Watched(backend)
+            watched = self._watched_of(backend)
             self._watched[backend.backend_id] = watched
             self._endpoints.setdefault(backend.endpoint, {})[backend.backend_id] = watched
             loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._watches.start, watched)
+
+    def _watched_of(self, backend: Backend) -> Watched:
+        watched = Watched(backend)
+        if backend.models is not None and self._model_files is not None:
+            watched.models = InstanceModels(
+                backend.models,
+                self._model_files,
+                asker(watched.pool, f"{backend.host}:{backend.port}"),
+                partial(self.measurements.record, backend),
+            )
+        return watched
 
     def direct(self, endpoint: str, routes: Iterable[Route]) -> None:
         """Sends an endpoint's traffic along these routes, by their weights, from now on.
@@ -206,6 +225,12 @@ class Router:
         with self._lock:
             watched = self._watched.get(backend_id)
             return watched.in_flight if watched is not None else 0
+
+    def loaded_models(self, backend_id: str) -> int | None:
+        """How many models an instance holds in memory; None for one that serves one."""
+        with self._lock:
+            watched = self._watched.get(backend_id)
+        return watched.models.count if watched is not None and watched.models else None
 
     async def invoke(self, endpoint: str, invocation: Invocation) -> InvocationResult:
         """Sends a request to a healthy instance and returns what that answered.
@@ -284,7 +309,8 @@ class Router:
             if not available:
                 raise self._none_available(endpoint, invocation, holder, is_busy=is_busy)
             route = choose_route(direction, available)
-            watched = choose_instance(available[route], set(tried.values()), route.strategy)
+            holders = choose_holders(available[route], invocation.target_model)
+            watched = choose_instance(holders, set(tried.values()), route.strategy)
             self._take(watched)
             shadow = self._shadows.chosen(direction, invocation, self._endpoints[endpoint].values())
             if shadow is not None:
@@ -330,26 +356,23 @@ class Router:
     ) -> InvocationResult:
         """One exchange with one instance, which `_choose` has counted as under way."""
         backend = watched.backend
-        is_stream = not isinstance(invocation.body, bytes)
         sent = time.perf_counter()
         try:
-            # A stream cannot be sent twice, so it never goes over a connection that may be dead.
-            connection = await watched.pool.acquire(fresh=is_stream)
-            answer = await connection.exchange(
-                _head(backend, invocation), invocation.body, invocation.timeout_s or self._timeout_s
-            )
+            exchanged = await exchange(watched, invocation, invocation.timeout_s or self._timeout_s)
         except ConnectFailedError:
             self._finish(watched)
             raise
         except BaseException as error:
             self._finish(watched)
             if isinstance(error, RouterError):
-                self.measurements.count(backend, began, sent, 500)
+                self.measurements.count(backend, began, sent, status_of(error))
             raise
+        answer = exchanged.answer
 
         def end() -> None:
+            exchanged.finish()
             self._finish(watched)
-            self.measurements.count(backend, began, sent, answer.status)
+            self.measurements.count(backend, began, exchanged.sent, answer.status)
 
         if isinstance(answer.body, bytes):
             end()
@@ -399,10 +422,3 @@ class Router:
         with self._lock:
             watched.health = health
         self._waiting.wake_all(watched.backend.endpoint)
-
-
-def _head(backend: Backend, invocation: Invocation) -> bytes:
-    body = invocation.body
-    length = len(body) if isinstance(body, bytes) else invocation.content_length or 0
-    host = f"{backend.host}:{backend.port}"
-    return request_head("POST", invocation.path, host, invocation.headers, length)

@@ -6,6 +6,14 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 from collections.abc import AsyncIterator
 from typing import Any
 
+from intermodal_contract.serving_http import TARGET_MODEL_HEADER
+from intermodal_engine.router.errors import (
+    InvalidTargetError,
+    ModelLoadError,
+    ModelNotReadyError,
+    TargetMissingError,
+    TargetNotSupportedError,
+)
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -41,6 +49,7 @@ REQUEST_HEADERS = {
     "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
     "InferenceId": "X-Amzn-SageMaker-Inference-Id",
     "SessionId": "X-Amzn-SageMaker-Session-Id",
+    "TargetModel": TARGET_MODEL_HEADER,
 }
 _ANSWER_HEADERS = {
     "ContentType": "content-type",
@@ -52,8 +61,6 @@ _ANSWER_HEADERS = {
 
 NOT_SERVED = {
     # AWS's own words for an endpoint that is nothing of the kind.
-    "TargetModel": "Endpoint {endpoint} is not a multi-model endpoint and does not support target "
-    "model header.",
     "InferenceComponentName": "Inference Component Name header is not allowed for endpoints to "
     "which you dont plan to deploy inference components. Please remove the Inference Component "
     "Name header and try again.",
@@ -111,6 +118,7 @@ async def _invoke(
         body=await _body(call, parameters["Body"]),
         content_length=_content_length(call),
         target_variant=parameters.get("TargetVariant"),
+        target_model=_unicode(parameters.get("TargetModel")),
         session_id=parameters.get("SessionId"),
         timeout_s=timeout_s,
     )
@@ -160,6 +168,16 @@ def _check_served(endpoint: str, parameters: Parameters) -> None:
                 f"{why.format(endpoint=endpoint)} (intermodal's engine does not serve `{member}` "
                 "yet)",
             )
+
+
+def _unicode(header: str | None) -> str | None:
+    """A header's text; HTTP takes it for Latin-1, and clients write UTF-8."""
+    if header is None or header.isascii():
+        return header
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def _request_headers(parameters: Parameters) -> dict[str, str]:
@@ -235,6 +253,26 @@ def _failure(call: Call, endpoint: str, error: RouterError) -> ServiceError:
             f"Session {error} of endpoint {endpoint} does not exist, has expired, or its instance "
             "is gone. Open another one with `SessionId` NEW_SESSION.",
         )
+    if isinstance(error, TargetNotSupportedError):
+        return ServiceError(
+            "ValidationError",
+            f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model "
+            "header.",
+        )
+    if isinstance(error, TargetMissingError):
+        return ServiceError(
+            "ValidationError", f"Request {call.request_id} is missing a target model header."
+        )
+    if isinstance(error, InvalidTargetError):
+        return ServiceError("ValidationError", str(error))
+    if isinstance(error, ModelNotReadyError):
+        return ServiceError(
+            "ModelNotReadyException",
+            f"Model {error} is not ready for inference: it is still being downloaded or loaded. "
+            "Wait and try your request again.",
+        )
+    if isinstance(error, ModelLoadError):
+        return _model_error(call, endpoint, error.status, str(error))
     if isinstance(error, AnswerTimeoutError):
         return _model_error(call, endpoint, 0, _TIMED_OUT)
     if isinstance(error, InvalidAnswerError):

@@ -124,6 +124,7 @@ def _deployable(call: Call, variant: Parameters) -> dict[str, Any]:
         "weight": variant.get("InitialVariantWeight", 1.0),
         "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
         "routing": variant.get("RoutingConfig"),
+        "volume_gib": variant.get("VolumeSizeInGB"),
     }
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
+from intermodal_engine.lifecycle.model_files import is_multi_model
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
@@ -99,10 +100,22 @@ def _check(parameters: Parameters) -> None:
     container = parameters.get("PrimaryContainer") or containers[0]
     if "Image" not in container:
         raise not_served("a model package in place of `Image`", "name the image")
-    if container.get("Mode", "SingleModel") != "SingleModel":
-        raise not_served("`Mode` `MultiModel`", "deploy one endpoint a model")
     check_program((), container.get("Environment", {}))
+    _check_mode(container)
     _check_data(container)
+
+
+def _check_mode(container: dict[str, Any]) -> None:
+    if not is_multi_model(container):
+        if "MultiModelConfig" in container:
+            raise invalid("`MultiModelConfig` needs `Mode` `MultiModel`")
+        return
+    if "ModelDataSource" in container:
+        raise not_served("`ModelDataSource` with `Mode` `MultiModel`", "give `ModelDataUrl`")
+    if "ModelDataUrl" not in container:
+        raise invalid(
+            "`Mode` `MultiModel` needs `ModelDataUrl`: the S3 prefix below which the archives lie"
+        )
 
 
 def _check_data(container: dict[str, Any]) -> None:

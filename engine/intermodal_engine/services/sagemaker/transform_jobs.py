@@ -4,6 +4,7 @@ from typing import Any
 
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
+from intermodal_engine.lifecycle.model_files import is_multi_model
 from intermodal_engine.lifecycle.transform.program.filters import FilterError, make_processing
 from intermodal_engine.lifecycle.transform.program.inference_ids import has_records
 from intermodal_engine.lifecycle.transform.program.jsonpath import InvalidPathError
@@ -46,6 +47,11 @@ def create_transform_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a transform job; it runs as soon as the engine gets to it."""
     _check(call, parameters)
     model = find_model(call, parameters["ModelName"])
+    if is_multi_model(container_of(model)):
+        raise invalid(
+            f'Model "{model.arn}" serves many models: a transform job needs a model of `Mode` '
+            "`SingleModel`"
+        )
     name = parameters["TransformJobName"]
     job_arn = arn(call, KIND, name)
     try:
