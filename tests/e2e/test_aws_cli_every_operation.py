@@ -180,6 +180,7 @@ def test_sagemaker_its_runtime_and_its_metrics(
     walk_metrics(cli)
     walk_processing(cli)
     walk_transform(cli, engine)
+    walk_registry(cli)
     walk_endpoint(cli, engine, tmp_path)
     assert_all_were_called(
         cli, "sagemaker", "sagemaker-runtime", "cloudwatch", "application-autoscaling"
@@ -306,6 +307,36 @@ def walk_transform(cli: AwsCli, engine: RunningEngine) -> None:
     assert [one["TransformJobName"] for one in listed] == ["walk"]
     assert sagemaker("DescribeTransformJob", *here)["TransformJobStatus"] in {"Stopping", "Stopped"}
     clients["sagemaker"].delete_model(ModelName="walk-transform")
+
+
+def walk_registry(cli: AwsCli) -> None:
+    sagemaker: Call = partial(cli.operation, "sagemaker")
+    here = ("--model-package-group-name", "walk")
+    sagemaker("CreateModelPackageGroup", *here)
+    groups = sagemaker("ListModelPackageGroups")["ModelPackageGroupSummaryList"]
+    assert [one["ModelPackageGroupName"] for one in groups] == ["walk"]
+    assert sagemaker("DescribeModelPackageGroup", *here)["ModelPackageGroupStatus"] == "Completed"
+    policy = {"Version": "2012-10-17", "Statement": []}
+    sagemaker("PutModelPackageGroupPolicy", *here, "--resource-policy", policy)
+    sagemaker("GetModelPackageGroupPolicy", *here)
+    sagemaker("DeleteModelPackageGroupPolicy", *here)
+    arn = sagemaker(
+        "CreateModelPackage", *here,
+        "--inference-specification", {"Containers": [{"Image": INFERENCE_IMAGE}]},
+    )["ModelPackageArn"]  # fmt: skip
+    sagemaker(
+        "UpdateModelPackage", "--model-package-arn", arn, "--model-approval-status", "Approved"
+    )
+    package = ("--model-package-name", arn)
+    assert sagemaker("DescribeModelPackage", *package)["ModelApprovalStatus"] == "Approved"
+    batch = sagemaker("BatchDescribeModelPackage", "--model-package-arn-list", arn)
+    assert list(batch["ModelPackageSummaries"]) == [arn]
+    listed = sagemaker("ListModelPackages", *here)["ModelPackageSummaryList"]
+    assert [one["ModelPackageVersion"] for one in listed] == [1]
+    found = sagemaker("Search", "--resource", "ModelPackage")["Results"]
+    assert [one["ModelPackage"]["ModelPackageArn"] for one in found] == [arn]
+    sagemaker("DeleteModelPackage", *package)
+    sagemaker("DeleteModelPackageGroup", *here)
 
 
 def walk_endpoint(cli: AwsCli, engine: RunningEngine, tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from intermodal_engine.services.call import Operation
 from intermodal_engine.services.sagemaker import (
     endpoint_configs,
     endpoints,
+    model_package_groups,
+    model_packages,
     models,
     processing_jobs,
+    search,
     tags,
     training_jobs,
     transform_jobs,
@@ -16,7 +19,10 @@ OPERATIONS: dict[str, Operation] = {
     **processing_jobs.OPERATIONS,
     **transform_jobs.OPERATIONS,
     **models.OPERATIONS,
+    **model_package_groups.OPERATIONS,
+    **model_packages.OPERATIONS,
     **endpoint_configs.OPERATIONS,
     **endpoints.OPERATIONS,
+    **search.OPERATIONS,
     **tags.OPERATIONS,
 }

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.model_files import is_multi_model
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.model_data import check_data
+from intermodal_engine.services.sagemaker.packaged_models import unpacked
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     check_program,
@@ -21,12 +22,19 @@ KIND = "model"
 
 def create_model(call: Call, parameters: Parameters) -> Parameters:
     """Stores a model. Its data is looked at when an endpoint needs it, as on AWS."""
-    _check(parameters)
+    _check_form(parameters)
+    definition = unpacked(call, parameters)
+    _check(definition)
     name = parameters["ModelName"]
     model_arn = arn(call, KIND, name)
     try:
         call.backends.records.insert(
-            KIND, name, arn=model_arn, request=parameters, tags=tags_of(parameters)
+            KIND,
+            name,
+            arn=model_arn,
+            request=parameters,
+            state={} if definition is parameters else {"definition": definition},
+            tags=tags_of(parameters),
         )
     except RecordExistsError as error:
         raise invalid(f'Cannot create already existing model "{model_arn}".') from error
@@ -86,23 +94,32 @@ def find_model(call: Call, name: str) -> Record:
 
 def container_of(model: Record) -> dict[str, Any]:
     """The one container of a model that `create_model` accepted."""
-    request = model.request
-    container: dict[str, Any] = request.get("PrimaryContainer") or request["Containers"][0]
+    return _only_container(model.state.get("definition", model.request))
+
+
+def _only_container(definition: Parameters) -> dict[str, Any]:
+    container: dict[str, Any] = (
+        definition["PrimaryContainer"]
+        if "PrimaryContainer" in definition
+        else definition["Containers"][0]
+    )
     return container
 
 
-def _check(parameters: Parameters) -> None:
-    containers = parameters.get("Containers", [])
-    if ("PrimaryContainer" in parameters) == bool(containers):
+def _check_form(parameters: Parameters) -> None:
+    if ("PrimaryContainer" in parameters) == bool(parameters.get("Containers")):
         raise invalid("You must specify exactly one of `PrimaryContainer` and `Containers`")
-    if len(containers) > 1:
+
+
+def _check(parameters: Parameters) -> None:
+    if len(parameters.get("Containers", [])) > 1:
         raise not_served("several `Containers` in a model", "give one container")
-    container = parameters.get("PrimaryContainer") or containers[0]
+    container = _only_container(parameters)
     if "Image" not in container:
-        raise not_served("a model package in place of `Image`", "name the image")
+        raise invalid("A container needs `Image` or `ModelPackageName`")
     check_program((), container.get("Environment", {}))
     _check_mode(container)
-    _check_data(container)
+    check_data(container)
 
 
 def _check_mode(container: dict[str, Any]) -> None:
@@ -116,20 +133,6 @@ def _check_mode(container: dict[str, Any]) -> None:
         raise invalid(
             "`Mode` `MultiModel` needs `ModelDataUrl`: the S3 prefix below which the archives lie"
         )
-
-
-def _check_data(container: dict[str, Any]) -> None:
-    url = container.get("ModelDataUrl")
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri")
-    if url is not None and source is not None:
-        raise invalid("`ModelDataUrl` and `ModelDataSource` cannot both be given")
-    uri = url or source
-    if uri is None:
-        return
-    try:
-        parse_s3_uri(uri)
-    except InvalidS3UriError as error:
-        raise invalid(f'Could not use model data at "{uri}": {error.message}') from error
 
 
 def _summary(record: Record) -> Parameters:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from intermodal_engine.services.call import Call, Parameters
+from intermodal_engine.services.iam import role_id
 from intermodal_engine.store.records import InvalidTokenError, Query, Record
 from intermodal_engine.wire.errors import ServiceError
 
@@ -14,6 +15,16 @@ if TYPE_CHECKING:
 def arn(call: Call, kind: str, name: str) -> str:
     """The ARN of a resource; names are lower case in ARNs, as the service writes them."""
     return f"arn:aws:sagemaker:{call.region}:{call.account_id}:{kind}/{name.lower()}"
+
+
+def creator(call: Call) -> Parameters:
+    """`CreatedBy`: who calls."""
+    return {
+        "IamIdentity": {
+            "Arn": f"arn:aws:sts::{call.account_id}:assumed-role/{call.role}/{call.session}",
+            "PrincipalId": f"{role_id(call.role)}:{call.session}",
+        }
+    }
 
 
 def tags_of(parameters: Parameters) -> dict[str, str]:

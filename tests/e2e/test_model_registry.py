@@ -1,0 +1,78 @@
+"""The model registry by boto3: versions are registered, approved, and deployed."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.helpers.engine import RunningEngine
+from tests.helpers.script_mode import INFERENCE_IMAGE, ROLE, invoke, settled_endpoint, store_model
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+Clients = dict[str, Any]
+
+
+def register(clients: Clients, group: str, weights: str) -> str:
+    uri = store_model(clients["s3"], f"{group}-{weights}", weights=weights)
+    container = {"Image": INFERENCE_IMAGE, "ModelDataUrl": uri}
+    package_arn: str = clients["sagemaker"].create_model_package(
+        ModelPackageGroupName=group,
+        InferenceSpecification={
+            "Containers": [container],
+            "SupportedContentTypes": ["text/plain"],
+            "SupportedResponseMIMETypes": ["text/plain"],
+        },
+    )["ModelPackageArn"]
+    return package_arn
+
+
+def create_model(clients: Clients, name: str, package: str) -> None:
+    clients["sagemaker"].create_model(
+        ModelName=name, PrimaryContainer={"ModelPackageName": package}, ExecutionRoleArn=ROLE
+    )
+
+
+def test_a_version_is_deployed_once_it_is_approved(engine: RunningEngine, clients: Clients) -> None:
+    sagemaker = clients["sagemaker"]
+    sagemaker.create_model_package_group(ModelPackageGroupName="texts")
+    first, second = (register(clients, "texts", weights) for weights in ("one", "two"))
+    assert second.endswith("model-package/texts/2")
+    with pytest.raises(ClientError, match="PendingManualApproval and must be Approved"):
+        create_model(clients, "texts", second)
+    sagemaker.update_model_package(ModelPackageArn=second, ModelApprovalStatus="Approved")
+    engine.kill()
+    engine.start()
+    (latest,) = sagemaker.list_model_packages(
+        ModelPackageGroupName="texts", ModelApprovalStatus="Approved", MaxResults=1
+    )["ModelPackageSummaryList"]
+    assert latest["ModelPackageArn"] == second
+
+    create_model(clients, "texts", second)
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "texts",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName="texts", ProductionVariants=[variant])
+    sagemaker.create_endpoint(EndpointName="texts", EndpointConfigName="texts")
+    assert settled_endpoint(sagemaker, "texts")["EndpointStatus"] == "InService"
+    assert invoke(clients["sagemaker-runtime"], "texts", "hello") == "hello two"
+    assert first != second
+
+
+def test_a_package_without_versions_needs_no_approval(clients: Clients) -> None:
+    sagemaker = clients["sagemaker"]
+    types = ["ml.m5.large"]
+    sagemaker.create_model_package(
+        ModelPackageName="alone",
+        InferenceSpecification={
+            "Containers": [{"Image": INFERENCE_IMAGE}],
+            "SupportedRealtimeInferenceInstanceTypes": types,
+            "SupportedTransformInstanceTypes": types,
+        },
+    )
+    create_model(clients, "alone", "alone")
+    shown = sagemaker.describe_model(ModelName="alone")["PrimaryContainer"]
+    assert shown == {"ModelPackageName": "alone"}
