@@ -17,13 +17,16 @@ from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
-from intermodal_engine.lifecycle.fleet import Fleet
+from intermodal_engine.lifecycle.fleet import Fleet, endpoint_of
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT, FleetKind
+from intermodal_engine.lifecycle.instance_scaling import InstanceScaling
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, Spawn, in_a_thread
 from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
+from intermodal_engine.lifecycle.places import CopyPlaces, InstancePlaces
 from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
 from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
 from intermodal_engine.lifecycle.scaling import ScalingLifecycle
@@ -39,7 +42,7 @@ from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.model import ModelFiles
-from intermodal_engine.router.router import SETTLING_S, OnHealth, Router
+from intermodal_engine.router.router import SETTLING_S, Health, OnHealth, Router
 from intermodal_engine.router.sessions import Sessions
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.cloudwatch import readings
@@ -48,7 +51,7 @@ from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
 from intermodal_engine.store.objects import ObjectStore
-from intermodal_engine.store.records import Records
+from intermodal_engine.store.records import Record, Records
 from intermodal_engine.store.session_rows import SessionRows
 from intermodal_engine.store.statistic_sets import StatisticSets
 
@@ -84,6 +87,7 @@ class Parts:
         self.backends.processing_jobs.recover()
         self.backends.transform_jobs.recover()
         self.backends.endpoints.recover()
+        self.backends.components.recover()
         self.backends.alarms.recover()
         self.backends.scaling.recover()
         self.interruptions.begin()
@@ -126,8 +130,14 @@ def assemble(
     queue = WorkQueue(clock)
     instances = Instances(driver, queue, clock, spawn)
     members = Members(instances)
+
+    def on_health(target: str, member: str, health: Health) -> None:
+        endpoint, _, component = target.partition("/")
+        lifecycle, name = (components, component) if component else (endpoints, endpoint)
+        lifecycle.on_health(name, member, health)
+
     router = make_router(
-        lambda endpoint, member, health: endpoints.on_health(endpoint, member, health),
+        on_health,
         Sessions(clock.now, SessionRows(database, clock.now)),
         TargetModels(objects),
     )
@@ -202,16 +212,56 @@ def assemble(
         queue=queue,
         clock=clock,
     )
-    fleet = Fleet(
-        instances=instances,
-        router=router,
-        models=models,
-        log_streams=log_streams,
-        settings=settings,
-        access=access,
-    )
+    copies = CopyPlaces(records, router.health)
+
+    def fleet_of(kind: FleetKind) -> Fleet:
+        return Fleet(
+            kind=kind,
+            instances=instances,
+            router=router,
+            models=models,
+            log_streams=log_streams,
+            settings=settings,
+            access=access,
+        )
+
+    def on_members(record: Record) -> None:
+        """Copies find room, or none any more, where instances or other copies come and go."""
+        for component in copies.components(endpoint_of(record)):
+            components.wake(component.name)
+        on_lacking(record)
+
+    def on_lacking(record: Record) -> None:
+        """Instances may follow their copies."""
+        instance_scaling.wake(endpoint_of(record))
+
     endpoints = EndpointLifecycle(
-        records=records, fleet=fleet, queue=queue, clock=clock, settings=settings
+        records=records,
+        fleet=fleet_of(ENDPOINT),
+        places=InstancePlaces(copies.copies),
+        queue=queue,
+        clock=clock,
+        settings=settings,
+        on_members=on_members,
+        on_lacking=on_lacking,
+    )
+    components = EndpointLifecycle(
+        records=records,
+        fleet=fleet_of(COMPONENT),
+        places=copies,
+        queue=queue,
+        clock=clock,
+        settings=settings,
+        on_members=on_members,
+        on_lacking=on_lacking,
+    )
+    instance_scaling = InstanceScaling(
+        records=records,
+        endpoints=endpoints,
+        places=copies,
+        queue=queue,
+        clock=clock,
+        rest_s=settings.scaling_period_s,
     )
     alarms = AlarmLifecycle(
         records,
@@ -223,6 +273,7 @@ def assemble(
     scaling = ScalingLifecycle(
         records=records,
         endpoints=endpoints,
+        components=components,
         alarms=alarms,
         queue=queue,
         clock=clock,
@@ -241,6 +292,7 @@ def assemble(
         transform_jobs=transform_jobs,
         warm_pools=warm_pools,
         endpoints=endpoints,
+        components=components,
         alarms=alarms,
         scaling=scaling,
         router=router,

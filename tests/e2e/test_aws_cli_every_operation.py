@@ -3,6 +3,7 @@
 A new operation fails here until it has its line.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -182,6 +183,7 @@ def test_sagemaker_its_runtime_and_its_metrics(
     walk_transform(cli, engine)
     walk_registry(cli)
     walk_endpoint(cli, engine, tmp_path)
+    walk_component(cli, engine)
     assert_all_were_called(
         cli, "sagemaker", "sagemaker-runtime", "cloudwatch", "application-autoscaling"
     )
@@ -337,6 +339,47 @@ def walk_registry(cli: AwsCli) -> None:
     assert [one["ModelPackage"]["ModelPackageArn"] for one in found] == [arn]
     sagemaker("DeleteModelPackage", *package)
     sagemaker("DeleteModelPackageGroup", *here)
+
+
+def walk_component(cli: AwsCli, engine: RunningEngine) -> None:
+    sagemaker: Call = partial(cli.operation, "sagemaker")
+    client = engine.client("sagemaker")
+    uri = store_model(engine.client("s3"), "shared")
+    sagemaker(
+        "CreateEndpointConfig", "--endpoint-config-name", "shared", "--execution-role-arn", ROLE,
+        "--production-variants", "VariantName=V,InstanceType=ml.m5.xlarge,InitialInstanceCount=1",
+    )  # fmt: skip
+    endpoint = ("--endpoint-name", "shared")
+    sagemaker("CreateEndpoint", *endpoint, "--endpoint-config-name", "shared")
+    settled_endpoint(client, "shared")
+    here = ("--inference-component-name", "part")
+    container = {"Image": INFERENCE_IMAGE, "ArtifactUrl": uri}
+    needs = {"NumberOfCpuCoresRequired": 1, "MinMemoryRequiredInMb": 256}
+    specification = {"Container": container, "ComputeResourceRequirements": needs}
+    sagemaker(
+        "CreateInferenceComponent", *here, *endpoint, "--specification", json.dumps(specification),
+    )  # fmt: skip
+
+    def settled() -> dict[str, Any]:
+        while True:
+            found: dict[str, Any] = client.describe_inference_component(
+                InferenceComponentName="part"
+            )
+            if found["InferenceComponentStatus"] not in ("Creating", "Updating"):
+                return found
+            time.sleep(0.05)
+
+    assert settled()["InferenceComponentStatus"] == "InService"
+    sagemaker("UpdateInferenceComponentRuntimeConfig", *here, "--desired-runtime-config",
+              "CopyCount=2")  # fmt: skip
+    assert settled()["RuntimeConfig"]["CurrentCopyCount"] == 2
+    sagemaker("UpdateInferenceComponent", *here, "--runtime-config", "CopyCount=1")
+    settled()
+    runtime = sagemaker("DescribeInferenceComponent", *here)["RuntimeConfig"]
+    assert runtime == {"DesiredCopyCount": 1, "CurrentCopyCount": 1}
+    listed = sagemaker("ListInferenceComponents")["InferenceComponents"]
+    assert [one["InferenceComponentName"] for one in listed] == ["part"]
+    sagemaker("DeleteInferenceComponent", *here)
 
 
 def walk_endpoint(cli: AwsCli, engine: RunningEngine, tmp_path: Path) -> None:

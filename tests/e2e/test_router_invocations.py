@@ -1,6 +1,7 @@
 """InvokeEndpoint by real boto3, through the gateway and the router, to real HTTP servers."""
 
 import asyncio
+import contextlib
 import io
 import threading
 import time
@@ -112,7 +113,6 @@ def test_a_target_model_reaches_no_instance_of_a_single_model(stage: Stage) -> N
 @pytest.mark.parametrize(
     ("member", "value", "words"),
     [
-        ("InferenceComponentName", "part", "Inference Component Name header is not allowed"),
         ("TargetContainerHostname", "second", "Endpoint web has one container"),
         ("EnableExplanations", "`true`", "Endpoint web has no explainer"),
         ("PrefixAwareId", "a", "Endpoint web does not route by prefix"),
@@ -132,7 +132,8 @@ def test_every_member_of_a_request_is_heeded_or_refused(stage: Stage) -> None:
     members = (
         stage.client().meta.service_model.operation_model("InvokeEndpoint").input_shape.members
     )
-    heeded = {"EndpointName", "Body", "TargetVariant", *sagemaker_runtime.REQUEST_HEADERS}
+    heeded = {"EndpointName", "Body", "TargetVariant", "TargetModel", "InferenceComponentName"}
+    heeded |= set(sagemaker_runtime.REQUEST_HEADERS)
     assert set(members) == heeded | set(sagemaker_runtime.NOT_SERVED)
 
 
@@ -237,7 +238,8 @@ def test_a_streamed_answer_comes_as_events_one_by_one(stage: Stage) -> None:
     )
     stage.reply = Reply(raw=raw)
     answer = stage.client().invoke_endpoint_with_response_stream(EndpointName="web", Body=b"x")
-    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+    with contextlib.closing(answer["Body"]) as body:
+        parts = [event["PayloadPart"]["Bytes"] for event in body]
     assert b"".join(parts) == b"firstsecond"
     assert answer["ContentType"] == "text/event-stream"
     assert (answer["InvokedProductionVariant"], answer["CustomAttributes"]) == ("main", "a=b")
@@ -252,6 +254,7 @@ def test_a_streamed_answer_that_breaks_off_ends_with_the_services_exception(stag
     with pytest.raises(EventStreamError, match="the answer broke off") as caught:
         next(events)
     assert caught.value.response["Error"]["Code"] == "ModelStreamError"
+    answer["Body"].close()
 
 
 def test_a_stream_that_the_model_refuses_is_its_error(stage: Stage) -> None:

@@ -62,6 +62,21 @@ def create_config(
     )
 
 
+def create_bare_config(world: World, name: str, count: int = 1, **variant: Any) -> None:
+    """A configuration whose instances are places for inference components."""
+    usual = {
+        "VariantName": "AllTraffic",
+        "InitialInstanceCount": count,
+        "InstanceType": "ml.m5.2xlarge",
+    }
+    world.call(
+        "CreateEndpointConfig",
+        EndpointConfigName=name,
+        ExecutionRoleArn=ROLE,
+        ProductionVariants=[{**usual, **variant}],
+    )
+
+
 def create(world: World, config: str = "config-1") -> None:
     """Creates the endpoint `ep`."""
     world.call("CreateEndpoint", EndpointName="ep", EndpointConfigName=config)

@@ -63,9 +63,10 @@ class Stage:
         zone: str = "a",
         generation: int = 1,
         models: ModelSource | None = None,
+        component: str = "",
     ) -> None:
         place = (endpoint, variant, generation, zone)
-        self.router.add(Backend(backend_id, *place, "127.0.0.1", port, models))
+        self.router.add(Backend(backend_id, *place, "127.0.0.1", port, models, component))
 
     def up(self, backend_id: str, handler: Any = None, **placement: Any) -> HttpInstance:
         """A server that is healthy and gets traffic."""

@@ -14,6 +14,7 @@ from intermodal_engine.lifecycle import (
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.fleet_kind import FLEET_KINDS
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.records import Record, Records
@@ -50,7 +51,12 @@ def running_instances(settings: Settings) -> list[RunningInstance]:
         jobs = [
             one for kind in _JOBS for job in records.all(kind) for one in _of_job(settings, job)
         ]
-        members = [one for end in records.all(fleet.KIND) for one in _of_endpoint(settings, end)]
+        members = [
+            one
+            for kind in FLEET_KINDS
+            for record in records.all(kind.name)
+            for one in _of_fleet(settings, record)
+        ]
     finally:
         database.close()
     return jobs + members
@@ -68,10 +74,12 @@ def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
     ]
 
 
-def _of_endpoint(settings: Settings, record: Record) -> list[RunningInstance]:
-    folder = settings.instances_folder / fleet.KIND / record.name
+def _of_fleet(settings: Settings, record: Record) -> list[RunningInstance]:
+    folder = settings.instances_folder / record.kind / record.name
     return [
-        RunningInstance(fleet.KIND, record.name, member.member_id, pid, member.variant, member.zone)
+        RunningInstance(
+            record.kind, record.name, member.member_id, pid, member.variant, member.zone
+        )
         for member in fleet.members_of(record.state)
         if (pid := InstanceFolder(folder / member.member_id).living_supervisor()) is not None
     ]

@@ -14,11 +14,11 @@ from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
 from intermodal_engine.clock import SystemClock
 from intermodal_engine.lifecycle import (
-    fleet,
     processing_instances,
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.fleet_kind import FLEET_KINDS
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_pages import read_events
@@ -56,7 +56,7 @@ class _Follower:
         found = []
         for group, prefix in (
             *((kind.LOG_GROUP, f"{self._name}/") for kind in _JOBS),
-            (f"{fleet.LOG_GROUP_PREFIX}{self._name}", ""),
+            *((f"{kind.log_group_prefix}{self._name}", "") for kind in FLEET_KINDS),
         ):
             try:
                 found += self._log_streams.streams(group, prefix)
@@ -127,7 +127,8 @@ def _status(records: Records | None, name: str) -> str | None:
     """The status of the job of that name, of whichever kind, else of the endpoint."""
     if records is None:
         return None
-    found = (records.find(kind.KIND, name) for kind in (*_JOBS, fleet))
+    kinds = [kind.KIND for kind in _JOBS] + [kind.name for kind in FLEET_KINDS]
+    found = (records.find(kind, name) for kind in kinds)
     return next((record.status for record in found if record is not None), None)
 
 

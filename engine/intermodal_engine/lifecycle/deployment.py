@@ -39,13 +39,16 @@ class Step:
     old: dict[str, int]
 
 
-def steps(config: Mapping[str, Any], old: Counts, new: Counts) -> list[Step]:
+def steps(
+    config: Mapping[str, Any], old: Counts, new: Counts, *, is_of_copies: bool = False
+) -> list[Step]:
     """The steps of a deployment, in order; the last one gives the new fleet all traffic.
 
     Args:
-        config: `DeploymentConfig` of UpdateEndpoint; empty stands for all at once.
+        config: `DeploymentConfig`; empty stands for all at once, or one copy after the other.
         old: the present fleet.
         new: the next fleet.
+        is_of_copies: of an inference component, for two fleets of which there may be no room.
 
     Raises:
         InvalidDeploymentError: a size is out of the range that the service allows.
@@ -55,6 +58,9 @@ def steps(config: Mapping[str, Any], old: Counts, new: Counts) -> list[Step]:
         batch = _fraction("MaximumBatchSize", rolling["MaximumBatchSize"], new, _BATCH_PERCENT)
         shares_back(config, 1.0, old)
         return [Step(share, part(new, share), _rest(old, share)) for share in _shares(batch, batch)]
+    if is_of_copies and any(old.values()) and any(new.values()):
+        one = 1.0 / max(sum(new.values()), 1)
+        return [Step(share, part(new, share), _rest(old, share)) for share in _shares(one, one)]
     routing = config.get("BlueGreenUpdatePolicy", {}).get("TrafficRoutingConfiguration", {})
     whole_new, whole_old = dict(new), dict(old)
     return [Step(share, whole_new, whole_old) for share in _traffic(routing, new)]

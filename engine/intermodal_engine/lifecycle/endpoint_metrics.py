@@ -24,6 +24,7 @@ UNITS = dict.fromkeys(
 
 CONCURRENCY = "ConcurrentRequestsPerModel"
 _BY_INSTANCE = {"Invocations": "InvocationsPerInstance", "ModelLatency": CONCURRENCY}
+_BY_COPY = {"Invocations": "InvocationsPerCopy", "ModelLatency": "ConcurrentRequestsPerCopy"}
 
 FLUSH_EVERY_S = 1.0
 TOTALS_LIMIT = 10_000
@@ -107,18 +108,21 @@ def _by_instance(
 
     Args:
         measured: what the router measured.
-        ready: how many instances of `(endpoint, variant)` get requests.
+        ready: how many instances of `(target, variant)` get requests.
     """
     sums: dict[tuple[str, str, str, int], float] = {}
     for one in measured:
-        name = _BY_INSTANCE.get(one.metric)
-        if name is not None:
-            key = (name, one.backend.endpoint, one.backend.variant, one.at)
+        if one.metric in _BY_INSTANCE:
+            key = (one.metric, one.backend.target, one.backend.variant, one.at)
             sums[key] = sums.get(key, 0.0) + one.total
-    for (name, endpoint, variant, at), total in sums.items():
-        share = total / max(1, ready(endpoint, variant))
-        value = share / 1e6 if name == CONCURRENCY else share
+    for (metric, target, variant, at), total in sums.items():
+        share = total / max(1, ready(target, variant))
+        value = share / 1e6 if metric == "ModelLatency" else share
+        endpoint, _, component = target.partition("/")
         dimensions = {"EndpointName": endpoint, "VariantName": variant}
+        name = _BY_INSTANCE[metric]
+        if component:
+            dimensions, name = {"InferenceComponentName": component}, _BY_COPY[metric]
         series = SetSeries(NAMESPACE, name, dimensions, "None")
         yield series, at, StatisticSet(1, value, value, value)
 
@@ -127,6 +131,8 @@ def _dimensions(backend: Backend) -> Iterator[Mapping[str, str]]:
     """AWS's own set; and the instance's and the zone's, under the names AWS has for them."""
     variant = {"EndpointName": backend.endpoint, "VariantName": backend.variant}
     yield variant
+    if backend.component:
+        yield {"InferenceComponentName": backend.component}
     if not backend.backend_id:
         # What no instance got counts against the variant alone.
         return

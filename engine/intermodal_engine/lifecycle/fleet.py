@@ -4,6 +4,7 @@ A *member* is one instance of one variant in one zone. Members are kept in the e
 that a restarted engine finds them again; this module turns them into running instances and back.
 """
 
+import math
 import os
 import uuid
 from collections.abc import Mapping
@@ -15,21 +16,36 @@ from intermodal_contract import env
 from intermodal_contract.instance import instance_type
 from intermodal_contract.serving_http import MODELS_FOLDER
 from intermodal_engine import folders
-from intermodal_engine.drivers.base import InstanceSpec, InstanceStatus, Mount, MountMode
+from intermodal_engine.drivers.base import (
+    InstanceSpec,
+    InstanceState,
+    InstanceStatus,
+    Mount,
+    MountMode,
+)
 from intermodal_engine.lifecycle.captures.rules import rule_of
 from intermodal_engine.lifecycle.failure import last_words
+from intermodal_engine.lifecycle.fleet_kind import FleetKind
 from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
 from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.lifecycle.model_files import ModelStore, is_multi_model
+from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.model import ModelSource
-from intermodal_engine.router.router import Backend, Health, Route, Router, Strategy
+from intermodal_engine.router.router import (
+    Backend,
+    ComponentRequiredError,
+    Health,
+    NoCapacityError,
+    Route,
+    Router,
+    RouterError,
+    Strategy,
+)
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
 
-KIND = "endpoint"
 PORT = 8080
-LOG_GROUP_PREFIX = "/aws/sagemaker/Endpoints/"
 ZONE_LETTERS = "abc"
 _GIB = 1 << 30
 
@@ -44,6 +60,7 @@ class Member:
         variant: name of its production variant.
         zone: Availability Zone.
         started_at: epoch seconds.
+        host: of a copy of an inference component, the endpoint's instance that it is on.
     """
 
     member_id: str
@@ -51,11 +68,33 @@ class Member:
     variant: str
     zone: str
     started_at: float
+    host: str = ""
 
 
-def new_member(generation: int, variant: str, zone: str, now: float) -> Member:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where there should be a member.
+
+    Attributes:
+        variant: name of its production variant.
+        zone: Availability Zone.
+        host: see `Member.host`.
+    """
+
+    variant: str
+    zone: str
+    host: str = ""
+
+
+def new_member(generation: int, place: Place, now: float) -> Member:
     """A member that has not been started yet."""
-    return Member(f"i-{uuid.uuid4().hex[:17]}", generation, variant, zone, now)
+    member_id = f"i-{uuid.uuid4().hex[:17]}"
+    return Member(member_id, generation, place.variant, place.zone, now, place.host)
+
+
+def is_bare(variant: Mapping[str, Any]) -> bool:
+    """Whether a variant's instances have no model, but room for inference components."""
+    return variant.get("container") is None
 
 
 def members_of(state: Mapping[str, Any]) -> list[Member]:
@@ -74,9 +113,13 @@ def zones(region: str) -> list[str]:
 
 
 class Fleet:
-    """Starts, finds, watches and ends the members of endpoints.
+    """Starts, finds, watches and ends the members of all fleets of one kind.
+
+    An instance without a model is a place for copies of inference components, which are members of
+    their own: nothing of it runs.
 
     Args:
+        kind: of which kind.
         instances: what runs.
         router: sends traffic to healthy members.
         models: model files.
@@ -88,6 +131,7 @@ class Fleet:
     def __init__(
         self,
         *,
+        kind: FleetKind,
         instances: Instances,
         router: Router,
         models: ModelStore,
@@ -95,6 +139,7 @@ class Fleet:
         settings: Settings,
         access: EngineAccess,
     ) -> None:
+        self.kind = kind
         self._instances = instances
         self._router = router
         self._models = models
@@ -110,7 +155,7 @@ class Fleet:
         """
         prepared = {}
         for name, variant in variants.items():
-            folder = self._models.fetch(variant["container"])
+            folder = None if is_bare(variant) else self._models.fetch(variant["container"])
             prepared[name] = {**variant, "model_folder": str(folder) if folder else None}
         return prepared
 
@@ -121,7 +166,7 @@ class Fleet:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it cannot be had.
         """
-        return self._instances.prepare(self._spec(record, member))
+        return _is_place(record, member) or self._instances.prepare(self._spec(record, member))
 
     def image(self, record: Record, member: Member) -> str | None:
         """The image that a member runs on, by digest; None where no image does.
@@ -129,6 +174,8 @@ class Fleet:
         Raises:
             PlanRefusedError: it cannot run here.
         """
+        if _is_place(record, member):
+            return None
         return self._instances.image(self._spec(record, member))
 
     def ensure(self, record: Record, member: Member) -> InstanceStatus:
@@ -138,18 +185,21 @@ class Fleet:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it could not be started.
         """
+        if _is_place(record, member):
+            return InstanceStatus(InstanceState.RUNNING, started_at=member.started_at)
         instance = self._instances.ensure(self._spec(record, member))
         host, port = instance.addresses[PORT]
         self._router.add(
             Backend(
                 backend_id=member.member_id,
-                endpoint=record.name,
+                endpoint=endpoint_of(record),
                 variant=member.variant,
                 generation=member.generation,
                 zone=member.zone,
                 host=host,
                 port=port,
                 models=self._models_of(record, member),
+                component=component_of(record),
             )
         )
         return self._instances.status(instance)
@@ -178,18 +228,20 @@ class Fleet:
             for generation in traffic
         }
         self._router.captures.follow(
-            record.name, {number: rule for number, rule in rules.items() if rule is not None}
+            traffic_of(record), {number: rule for number, rule in rules.items() if rule is not None}
         )
-        self._router.direct(record.name, routes)
+        self._router.direct(traffic_of(record), routes, _refusal(record))
 
     def forget(self, record: Record) -> None:
-        """Drops an endpoint whose members have all ended, and its folder."""
-        self._router.forget(record.name)
-        folder = self._settings.instances_folder / KIND / record.name
+        """Drops a fleet whose members have all ended, and its folder."""
+        self._router.forget(traffic_of(record))
+        folder = self._settings.instances_folder / self.kind.name / record.name
         folders.remove(folder)
 
-    def health(self, member: Member) -> Health:
+    def health(self, record: Record, member: Member) -> Health:
         """What the router knows of it."""
+        if _is_place(record, member):
+            return Health.HEALTHY
         return self._router.health(member.member_id)
 
     def retire(self, record: Record, member: Member) -> bool:
@@ -198,6 +250,8 @@ class Fleet:
         Returns:
             Whether it has ended; its folder is gone then. Call again when its record wakes.
         """
+        if _is_place(record, member):
+            return True
         self._router.drain(member.member_id)
         instance = self._instances.find(self._spec(record, member))
         if instance is None:
@@ -218,16 +272,15 @@ class Fleet:
         return last_words(self._log_file(record, member))
 
     def log_group(self, record: Record) -> str:
-        """The CloudWatch Logs group of an endpoint."""
-        return f"{LOG_GROUP_PREFIX}{record.name}"
+        """Its CloudWatch Logs group."""
+        return f"{self.kind.log_group_prefix}{record.name}"
 
     def _folder(self, record: Record, member: Member) -> Path:
-        return self._settings.instances_folder / KIND / record.name / member.member_id
+        return self._settings.instances_folder / self.kind.name / record.name / member.member_id
 
     def _models_of(self, record: Record, member: Member) -> ModelSource | None:
         """Where the models of a member that serves many come from."""
-        variants = record.state["deployments"][str(member.generation)]["variants"]
-        variant = variants[member.variant]
+        variant = _variants(record, member)[member.variant]
         container = variant["container"]
         if not is_multi_model(container):
             return None
@@ -241,7 +294,7 @@ class Fleet:
         )
 
     def _spec(self, record: Record, member: Member) -> InstanceSpec:
-        variants = record.state["deployments"][str(member.generation)]["variants"]
+        variants = _variants(record, member)
         variant = variants[member.variant]
         container = variant["container"]
         folder = self._folder(record, member)
@@ -249,17 +302,17 @@ class Fleet:
         mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
         # Without any, the model is what a container's own image has there.
         (folder / "ml" / ("model" if mounts else "")).mkdir(parents=True, exist_ok=True)
-        owner = f"{KIND}/{record.name}"
+        owner = f"{self.kind.name}/{record.name}"
         network = f"{owner}/{member.member_id}"
         modes = {}
         if is_multi_model(container):
             modes[env.MULTI_MODEL] = "true"
             (folder / "ml" / MODELS_FOLDER).mkdir(exist_ok=True)
-        limits = limits_of(variant["instance_type"])
+        limits = limits_of(variant["instance_type"]).within(variant.get("needs"))
         is_isolated = variant.get("network_isolation", False)
         access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
         return InstanceSpec(
-            instance_id=instance_id(KIND, record.name, member.member_id, 0),
+            instance_id=instance_id(self.kind.name, record.name, member.member_id, 0),
             host=member.member_id,
             hosts=(member.member_id,),
             network=network,
@@ -287,6 +340,42 @@ class Fleet:
         return self._log_streams.path(self.log_group(record), stream)
 
 
+def endpoint_of(record: Record) -> str:
+    """The endpoint that a fleet belongs to: a component's state names it."""
+    return str(record.state.get("endpoint", record.name))
+
+
+def component_of(record: Record) -> str:
+    """The inference component that a fleet belongs to; empty for an endpoint's own."""
+    return record.name if "endpoint" in record.state else ""
+
+
+def traffic_of(record: Record) -> str:
+    """What the router knows the fleet's traffic by."""
+    return target_of(endpoint_of(record), component_of(record))
+
+
+def _variants(record: Record, member: Member) -> dict[str, Any]:
+    found: dict[str, Any] = record.state["deployments"][str(member.generation)]["variants"]
+    return found
+
+
+def _is_place(record: Record, member: Member) -> bool:
+    return is_bare(_variants(record, member)[member.variant])
+
+
+def _refusal(record: Record) -> type[RouterError] | None:
+    """Why nobody is to get a request, where that is how it should be."""
+    current = record.state["current"]
+    if current is None:
+        return None
+    variants = record.state["deployments"][str(current)]["variants"].values()
+    if all(is_bare(variant) for variant in variants):
+        return ComponentRequiredError
+    is_empty = not any(variant["count"] for variant in variants)
+    return NoCapacityError if is_empty and component_of(record) else None
+
+
 def _strategy(variant: Mapping[str, Any]) -> Strategy:
     """What the variant's `RoutingConfig` says; by default the instance with the least to do."""
     routing = variant.get("routing") or {}
@@ -301,4 +390,6 @@ def _cores_of_one(variants: Mapping[str, Any], variant: Mapping[str, Any]) -> in
     """
     together = sum(int(each["count"]) for each in variants.values())
     share = len(os.sched_getaffinity(0)) // max(1, together)
-    return max(1, min(instance_type(variant["instance_type"]).vcpus, share))
+    whole = instance_type(variant["instance_type"]).vcpus
+    own = float((variant.get("needs") or {}).get("NumberOfCpuCoresRequired", whole))
+    return max(1, min(math.ceil(own), share))

@@ -3,14 +3,14 @@
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import InstanceState, InstanceStatus
 from intermodal_engine.lifecycle.fleet import (
-    KIND,
     Fleet,
     Member,
     dump_members,
     members_of,
     new_member,
 )
-from intermodal_engine.lifecycle.fleet_state import missing, of_generation
+from intermodal_engine.lifecycle.fleet_state import of_generation, wanted_of
+from intermodal_engine.lifecycle.places import Places
 from intermodal_engine.router.router import Health
 from intermodal_engine.store.records import Record, Records
 
@@ -21,10 +21,13 @@ class FleetMembers:
     Args:
         records: where they are kept.
         fleet: what runs.
+        places: where they belong.
         clock: stamps them.
     """
 
-    def __init__(self, records: Records, fleet: Fleet, clock: Clock) -> None:
+    def __init__(self, records: Records, fleet: Fleet, places: Places, clock: Clock) -> None:
+        self.places = places
+        self._kind = fleet.kind.name
         self._records = records
         self._fleet = fleet
         self._clock = clock
@@ -42,19 +45,23 @@ class FleetMembers:
     def fill_up(self, name: str, generation: int) -> Record:
         """Records new members for whatever is missing; recorded first, so that none gets lost."""
         now = self._clock.now()
-        with self._records.edit(KIND, name) as draft:
-            members = [
-                new_member(generation, variant, zone, now)
-                for variant, zone in missing(draft.state, generation)
-            ]
+        with self._records.edit(self._kind, name) as draft:
+            places = self.places.missing(name, draft.state, generation)
+            members = [new_member(generation, place, now) for place in places]
             draft.state["members"] += dump_members(members)
             for member in members:
                 draft.note("MemberAdded", member=member.member_id, zone=member.zone)
-        return self._records.get(KIND, name)
+        return self._records.get(self._kind, name)
 
-    def are_healthy(self, members: list[Member]) -> bool:
+    def is_whole(self, record: Record, generation: int) -> bool:
+        """Whether a deployment has all members that it should have now, and all get requests."""
+        members = of_generation(record.state, generation)
+        wanted = sum(wanted_of(record.state, generation).values())
+        return len(members) >= wanted and self.are_healthy(record, members)
+
+    def are_healthy(self, record: Record, members: list[Member]) -> bool:
         """Whether all of them may get requests."""
-        return all(self._fleet.health(member) is Health.HEALTHY for member in members)
+        return all(self._fleet.health(record, one) is Health.HEALTHY for one in members)
 
     def retire(self, record: Record, members: list[Member]) -> list[Member]:
         """Moves members towards their end; returns those that have not ended yet."""
@@ -69,7 +76,7 @@ class FleetMembers:
         for member in members:
             self._fleet.retire(record, member)
         gone = {member.member_id for member in members}
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             kept = [one for one in members_of(draft.state) if one.member_id not in gone]
             draft.state["members"] = dump_members(kept)
             for member_id in sorted(gone):

@@ -11,7 +11,7 @@ A *deployment* is one generation of the endpoint, made from an endpoint configur
 from collections.abc import Mapping
 from typing import Any
 
-from intermodal_engine.lifecycle.fleet import Member, members_of, zones
+from intermodal_engine.lifecycle.fleet import Member, Place, members_of, zones
 
 State = dict[str, Any]
 
@@ -39,13 +39,13 @@ def of_generation(state: Mapping[str, Any], generation: int | None) -> list[Memb
     return [member for member in members_of(state) if member.generation == generation]
 
 
-def missing(state: Mapping[str, Any], generation: int) -> list[tuple[str, str]]:
-    """`(variant, zone)` of each member that there should be and is not."""
+def missing(state: Mapping[str, Any], generation: int) -> list[Place]:
+    """The place of each member that there should be and is not, if zones alone count."""
     return _compared(state, generation)[0]
 
 
 def surplus(state: Mapping[str, Any], generation: int) -> list[Member]:
-    """Members that there should not be: the younger ones of the fullest zones."""
+    """Members that there should not be, likewise: the younger ones of the fullest zones."""
     return _compared(state, generation)[1]
 
 
@@ -55,19 +55,17 @@ def still_used(state: Mapping[str, Any], current: int) -> dict[str, Any]:
     return {number: one for number, one in state["deployments"].items() if int(number) in used}
 
 
-def _compared(
-    state: Mapping[str, Any], generation: int
-) -> tuple[list[tuple[str, str]], list[Member]]:
+def _compared(state: Mapping[str, Any], generation: int) -> tuple[list[Place], list[Member]]:
     """Which places are empty, and which members have none."""
     spread = zones(state["region"])
     empty = [
-        (variant, spread[index % len(spread)])
+        Place(variant, spread[index % len(spread)])
         for variant, count in wanted_of(state, generation).items()
         for index in range(count)
     ]
     without = []
     for member in sorted(of_generation(state, generation), key=lambda one: one.started_at):
-        place = (member.variant, member.zone)
+        place = Place(member.variant, member.zone)
         if place in empty:
             empty.remove(place)
         else:

@@ -1,10 +1,13 @@
 """How much of this machine an instance may use, by its instance type."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from intermodal_contract.instance import InstanceType, UnknownInstanceTypeError, instance_type
 
 _GIB = 1 << 30
+_N = TypeVar("_N", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,18 @@ class Limits:
 
     memory_bytes: int | None = None
     cpus: float | None = None
+
+    def within(self, needs: Mapping[str, Any] | None) -> "Limits":
+        """The limits of a copy of a component, which has a part of an instance.
+
+        Args:
+            needs: `ComputeResourceRequirements`; None: it has the whole.
+        """
+        if needs is None:
+            return self
+        cpus, memory_mib = needs.get("NumberOfCpuCoresRequired"), needs.get("MaxMemoryRequiredInMb")
+        memory_bytes = int(memory_mib) << 20 if memory_mib else None
+        return Limits(_smaller(memory_bytes, self.memory_bytes), _smaller(cpus, self.cpus))
 
 
 def limits_of(name: str, machine: InstanceType | None = None) -> Limits:
@@ -40,3 +55,7 @@ def limits_of(name: str, machine: InstanceType | None = None) -> Limits:
         memory_bytes=int(kind.memory_gib * _GIB) if kind.memory_gib < here.memory_gib else None,
         cpus=float(kind.vcpus) if kind.vcpus < here.vcpus else None,
     )
+
+
+def _smaller(one: _N | None, other: _N | None) -> _N | None:
+    return min((limit for limit in (one, other) if limit), default=None)

@@ -18,11 +18,11 @@ from intermodal_contract.statuses import (
 from intermodal_engine import folders
 from intermodal_engine.drivers.environment_build import unused_environments
 from intermodal_engine.lifecycle import (
-    fleet,
     processing_instances,
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.fleet_kind import FLEET_KINDS
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record, Records
@@ -95,15 +95,17 @@ def _instance_folders(
         for folder in _children(settings.instances_folder / kind):
             if _has_ended(records.find(kind, folder.name), statuses, before):
                 yield "instance", folder
-    for folder in _children(settings.instances_folder / fleet.KIND):
-        if records.find(fleet.KIND, folder.name) is None and _is_older(folder, before):
-            yield "instance", folder
+    for fleet_kind in FLEET_KINDS:
+        for folder in _children(settings.instances_folder / fleet_kind.name):
+            if records.find(fleet_kind.name, folder.name) is None and _is_older(folder, before):
+                yield "instance", folder
 
 
 def _models(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
     used = {
         variant.get("model_folder")
-        for record in records.all(fleet.KIND)
+        for kind in FLEET_KINDS
+        for record in records.all(kind.name)
         for deployment in record.state["deployments"].values()
         for variant in deployment["variants"].values()
     }
@@ -125,12 +127,14 @@ def _logs(settings: Settings, records: Records, before: float) -> Iterator[tuple
             job = stream.name.partition("/")[0]
             if _has_ended(records.find(kind, job), statuses, before):
                 yield "log", stream.path
-    for group in log_streams.groups(fleet.LOG_GROUP_PREFIX):
-        if records.find(fleet.KIND, group.removeprefix(fleet.LOG_GROUP_PREFIX)) is not None:
-            continue
-        for stream in log_streams.streams(group):
-            if stream.modified_at <= before:
-                yield "log", stream.path
+    for fleet_kind in FLEET_KINDS:
+        for group in log_streams.groups(fleet_kind.log_group_prefix):
+            name = group.removeprefix(fleet_kind.log_group_prefix)
+            if records.find(fleet_kind.name, name) is not None:
+                continue
+            for stream in log_streams.streams(group):
+                if stream.modified_at <= before:
+                    yield "log", stream.path
 
 
 def _has_ended(

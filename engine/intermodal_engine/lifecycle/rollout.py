@@ -19,7 +19,7 @@ from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import InstanceState, InstanceStatus
 from intermodal_engine.lifecycle import deployment as deployments
 from intermodal_engine.lifecycle.failure import FAILURES, describe_error, describe_exit, shorten
-from intermodal_engine.lifecycle.fleet import KIND, Fleet, Member
+from intermodal_engine.lifecycle.fleet import Fleet, Member
 from intermodal_engine.lifecycle.fleet_members import FleetMembers, has_ended
 from intermodal_engine.lifecycle.fleet_state import (
     State,
@@ -27,9 +27,9 @@ from intermodal_engine.lifecycle.fleet_state import (
     deployment_of,
     of_generation,
     still_used,
-    wanted_of,
 )
 from intermodal_engine.lifecycle.model_files import ModelDataError
+from intermodal_engine.lifecycle.places import NO_ROOM
 from intermodal_engine.lifecycle.transitions import set_status
 from intermodal_engine.router.router import Health
 from intermodal_engine.settings import Settings
@@ -72,7 +72,7 @@ def begin(state: State, config: dict[str, Any], now: float) -> None:
     new = counts_of(target["variants"])
     current = state["current"]
     old = {} if current is None else counts_of(deployment_of(state, current)["variants"])
-    steps = deployments.steps(config, old, new)
+    steps = deployments.steps(config, old, new, is_of_copies="endpoint" in state)
     target["wanted"] = dict(steps[0].new)
     state["kills"] = 0
     state["rollout"] = {
@@ -105,6 +105,7 @@ class Rollouts:
         clock: Clock,
         settings: Settings,
     ) -> None:
+        self._kind = fleet.kind.name
         self._records = records
         self._fleet = fleet
         self._members = members
@@ -114,7 +115,7 @@ class Rollouts:
     def advance(self, record: Record) -> float | None:
         """Does whatever is due; returns when to look again."""
         if "rollout" not in record.state:  # an engine that knew of none has begun it
-            with self._records.edit(KIND, record.name) as draft:
+            with self._records.edit(self._kind, record.name) as draft:
                 begin(draft.state, {}, self._clock.now())
             return self._clock.now()
         try:
@@ -129,9 +130,7 @@ class Rollouts:
     def back_out(self, record: Record) -> float | None:
         """Ends a rollout that has failed, once the old fleet is whole again, batch by batch."""
         current = record.state["current"]
-        members = of_generation(record.state, current)
-        is_whole = len(members) >= sum(wanted_of(record.state, current).values())
-        if is_whole and self._members.are_healthy(members):
+        if self._members.is_whole(record, current):
             if len(record.state["rollout"].get("back", ())) > 1:
                 self._step_back(record)
             else:
@@ -163,7 +162,7 @@ class Rollouts:
         variants = deployment_of(record.state, generation)["variants"]
         if any("model_folder" not in variant for variant in variants.values()):
             prepared = self._fleet.prepare(variants)
-            with self._records.edit(KIND, record.name) as draft:
+            with self._records.edit(self._kind, record.name) as draft:
                 deployment_of(draft.state, generation)["variants"] = prepared
         record = self._members.fill_up(record.name, generation)
         members = of_generation(record.state, generation)
@@ -172,7 +171,7 @@ class Rollouts:
             return False
         now = self._clock.now()
         images = {one.variant: self._fleet.image(record, one) for one in members}
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             deployment = deployment_of(draft.state, generation)
             deployment.update(prepared=True, begun_at=now, resolved_at=now)
             for name, image in images.items():
@@ -181,9 +180,12 @@ class Rollouts:
 
     def _launch(self, record: Record, generation: int, members: list[Member]) -> float:
         """Waits until the step's instances are healthy, then gives them the step's traffic."""
-        if self._members.are_healthy(members):
+        if self._members.is_whole(record, generation):
             self._shift(record, generation)
             return self._clock.now()
+        shortage = self._members.places.shortage(record.name, record.state, generation)
+        if shortage is not None:
+            raise RolloutError(shortage)
         deployment = deployment_of(record.state, generation)
         patience_s = self._patience_s(deployment)
         deadline = float(deployment["begun_at"]) + patience_s
@@ -193,7 +195,7 @@ class Rollouts:
 
     def _shift(self, record: Record, generation: int) -> None:
         now = self._clock.now()
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             rollout, current = draft.state["rollout"], draft.state["current"]
             step = rollout["steps"][rollout["at"]]
             draft.state["traffic"] = {str(generation): step["share"]}
@@ -204,11 +206,11 @@ class Rollouts:
             rollout["phase"] = Phase.BAKING
             rollout["until"] = now + deployments.wait_s(rollout["config"])
             draft.note("TrafficShifted", share=step["share"], generation=generation)
-        self._fleet.direct(self._records.get(KIND, record.name))
+        self._fleet.direct(self._records.get(self._kind, record.name))
 
     def _watch(self, record: Record, generation: int, members: list[Member]) -> float:
         """Goes on to the next step when this one has been good for long enough."""
-        sick = [one for one in members if self._fleet.health(one) is Health.UNHEALTHY]
+        sick = [one for one in members if self._fleet.health(record, one) is Health.UNHEALTHY]
         if sick:
             raise RolloutError(self._unhealthy(record, sick, "while it was watched"))
         rollout = record.state["rollout"]
@@ -224,7 +226,7 @@ class Rollouts:
         return self._clock.now()
 
     def _next_step(self, record: Record, generation: int) -> None:
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             rollout = draft.state["rollout"]
             rollout["at"] += 1
             rollout["phase"] = Phase.LAUNCHING
@@ -233,13 +235,13 @@ class Rollouts:
             target["begun_at"] = self._clock.now()
 
     def _keep_old_for_a_while(self, record: Record) -> None:
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             rollout = draft.state["rollout"]
             rollout["phase"] = Phase.TERMINATING
             rollout["until"] = self._clock.now() + deployments.termination_wait_s(rollout["config"])
 
     def _promote(self, record: Record, generation: int) -> None:
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             if draft.state.get("target") != generation:
                 return
             state = draft.state
@@ -292,13 +294,13 @@ class Rollouts:
                     f"group {self._fleet.log_group(record)}"
                 )
         if ended:
-            with self._records.edit(KIND, record.name) as draft:
+            with self._records.edit(self._kind, record.name) as draft:
                 draft.state["kills"] += len(ended)
             self._members.drop(record, list(ended), f"ended while deployment {generation} started")
 
     def _give_up(self, record: Record, reason: str) -> None:
         """Ends a deployment that cannot come up; an earlier one gets its traffic back."""
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             if draft.status == EndpointStatus.DELETING:
                 return
             draft.state["failure_reason"] = shorten(reason)
@@ -309,7 +311,7 @@ class Rollouts:
                 return
             self._turn_back(draft)
             set_status(draft, EndpointStatus.ROLLING_BACK)
-        self._fleet.direct(self._records.get(KIND, record.name))
+        self._fleet.direct(self._records.get(self._kind, record.name))
 
     def _turn_back(self, draft: Draft) -> None:
         """Back to the old fleet: at once where it has any instance, or by batches if they are set.
@@ -328,7 +330,7 @@ class Rollouts:
 
     def _step_back(self, record: Record) -> None:
         """Gives the old fleet the traffic that it has the instances for, and asks for more."""
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             state = draft.state
             share = state["rollout"]["back"].pop(0)
             state["traffic"] = {str(state["target"]): share, str(state["current"]): 1.0 - share}
@@ -336,7 +338,7 @@ class Rollouts:
             target["wanted"] = deployments.part(counts_of(target["variants"]), share)
             self._want_back(state)
             draft.note("TrafficShifted", share=share, generation=state["target"])
-        self._fleet.direct(self._records.get(KIND, record.name))
+        self._fleet.direct(self._records.get(self._kind, record.name))
 
     def _want_back(self, state: State) -> None:
         """Asks for the instances of the old fleet that the next share on the way back needs."""
@@ -346,12 +348,12 @@ class Rollouts:
         rollout["until"] = self._clock.now()
 
     def _end(self, record: Record, status: EndpointStatus) -> None:
-        with self._records.edit(KIND, record.name) as draft:
+        with self._records.edit(self._kind, record.name) as draft:
             draft.state["traffic"] = {str(draft.state["current"]): 1.0}
             draft.state["target"] = None
             del draft.state["rollout"]
             set_status(draft, status)
-        self._fleet.direct(self._records.get(KIND, record.name))
+        self._fleet.direct(self._records.get(self._kind, record.name))
 
     def _patience_s(self, deployment: dict[str, Any]) -> float:
         """How long a deployment may take: the longest that one of its variants asks for."""
@@ -359,10 +361,12 @@ class Rollouts:
         return max(float(one or self._settings.health_timeout_s) for one in asked)
 
     def _unhealthy(self, record: Record, members: list[Member], when: str) -> str:
-        sick = next(one for one in members if self._fleet.health(one) is not Health.HEALTHY)
+        sick = [one for one in members if self._fleet.health(record, one) is not Health.HEALTHY]
+        if not sick:
+            return NO_ROOM
         return (
-            f"The primary container for production variant {sick.variant} did not pass the ping "
+            f"The primary container for production variant {sick[0].variant} did not pass the ping "
             f"health check {when}. Please check CloudWatch "
             f"logs for this endpoint: {self._fleet.log_group(record)}; "
-            f"{self._fleet.last_words(record, sick)}"
+            f"{self._fleet.last_words(record, sick[0])}"
         )

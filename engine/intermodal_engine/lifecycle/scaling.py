@@ -1,4 +1,4 @@
-"""Scaling of endpoint variants: policies that alarms ring for, and what came of each change.
+"""Scaling of variants and inference components: policies that alarms ring for, and what came of it.
 
 Targets, policies and activities are records. A policy is looked at when one of its alarms rings; it
 changes the endpoint as UpdateEndpointWeightsAndCapacities does, and an activity tells of it.
@@ -15,7 +15,7 @@ from intermodal_engine.lifecycle import scaling_policy as policies
 from intermodal_engine.lifecycle.alarms import KIND as ALARM
 from intermodal_engine.lifecycle.alarms import AlarmLifecycle, AlarmState
 from intermodal_engine.lifecycle.endpoint import EndpointBusyError, EndpointLifecycle, Resize
-from intermodal_engine.lifecycle.fleet import KIND as ENDPOINT
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
 from intermodal_engine.lifecycle.scaling_policy import Bounds
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -29,16 +29,37 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """What is scaled: `endpoint/NAME/variant/NAME`."""
+class Scaled:
+    """What is scaled: `endpoint/NAME/variant/NAME`, or `inference-component/NAME`.
+
+    Attributes:
+        endpoint: whose variant or component.
+        variant: the variant, or the component's.
+        component: empty for a variant.
+    """
 
     endpoint: str
-    name: str
+    variant: str
+    component: str = ""
 
     @property
     def resource_id(self) -> str:
         """As Application Auto Scaling writes it."""
-        return f"endpoint/{self.endpoint}/variant/{self.name}"
+        if self.component:
+            return f"{COMPONENT.name}/{self.component}"
+        return f"endpoint/{self.endpoint}/variant/{self.variant}"
+
+    @property
+    def record(self) -> tuple[str, str]:
+        """Kind and name of the record that has the number."""
+        if self.component:
+            return COMPONENT.name, self.component
+        return ENDPOINT.name, self.endpoint
+
+    @property
+    def what(self) -> str:
+        """The number, in the words of activities."""
+        return "copy count" if self.component else "instance count"
 
 
 class ScalingLifecycle:
@@ -46,7 +67,8 @@ class ScalingLifecycle:
 
     Args:
         records: where targets, policies and activities are kept.
-        endpoints: what is changed.
+        endpoints: whose variants are changed.
+        components: what else is changed.
         alarms: what rings.
         queue: calls back.
         clock: cooldowns.
@@ -58,13 +80,14 @@ class ScalingLifecycle:
         *,
         records: Records,
         endpoints: EndpointLifecycle,
+        components: EndpointLifecycle,
         alarms: AlarmLifecycle,
         queue: WorkQueue,
         clock: Clock,
         period_s: int,
     ) -> None:
         self._records = records
-        self._endpoints = endpoints
+        self._lifecycles = {ENDPOINT.name: endpoints, COMPONENT.name: components}
         self._alarms = alarms
         self._queue = queue
         self._clock = clock
@@ -83,15 +106,15 @@ class ScalingLifecycle:
         """Has a target's capacity brought within its bounds."""
         self._queue.wake(TARGET, name)
 
-    def ring_by(self, policy: str, variant: Variant, region: str, account_id: str) -> list[str]:
+    def ring_by(self, policy: str, scaled: Scaled, region: str, account_id: str) -> list[str]:
         """Makes the alarms of a policy that tracks a target; returns their names."""
         record = self._records.get(POLICY, policy)
         made = []
         wanted = policies.tracking_alarms(
-            record.request["config"], variant.endpoint, variant.name, self._period_s
+            record.request["config"], _dimensions(scaled), self._period_s
         )
         for kind, request in wanted.items():
-            name = f"TargetTracking-{variant.resource_id}-{kind}-{uuid.uuid4()}"
+            name = f"TargetTracking-{scaled.resource_id}-{kind}-{uuid.uuid4()}"
             arn = f"arn:aws:cloudwatch:{region}:{account_id}:alarm:{name}"
             self._alarms.put(
                 {**request, "AlarmName": name, "AlarmActions": [record.arn]}, arn=arn, tags={}
@@ -126,15 +149,15 @@ class ScalingLifecycle:
         target = self._records.find(TARGET, name)
         if target is None:
             return None
-        variant = Variant(**target.state["variant"])
-        current = self._capacity(variant)
+        scaled = Scaled(**target.state["scaled"])
+        current = self._capacity(scaled)
         if current is None:
             return None
         wanted = _bounds(target).clamp(current)
         if wanted == current:
             return None
         reason = "minimum capacity" if wanted > current else "maximum capacity"
-        return self._change(target, variant, current, wanted, f"{reason} of the target was changed")
+        return self._change(target, scaled, current, wanted, f"{reason} of the target was changed")
 
     def _look_at_policy(self, name: str) -> float | None:
         policy = self._records.find(POLICY, name)
@@ -144,8 +167,8 @@ class ScalingLifecycle:
         target = self._records.find(TARGET, policy.request["target"])
         if alarm is None or target is None or alarm.status != AlarmState.ALARM:
             return None
-        variant = Variant(**target.state["variant"])
-        current, value = self._capacity(variant), alarm.state.get("value")
+        scaled = Scaled(**target.state["scaled"])
+        current, value = self._capacity(scaled), alarm.state.get("value")
         if current is None or value is None:
             return None
         wanted = _wanted(policy, alarm, current, float(value), _bounds(target))
@@ -160,13 +183,13 @@ class ScalingLifecycle:
             f"monitor alarm {alarm.name} in state ALARM triggered policy "
             f"{policy.request['PolicyName']}"
         )
-        look = self._change(target, variant, current, wanted, cause, policy=name)
+        look = self._change(target, scaled, current, wanted, cause, policy=name)
         return self._clock.now() + rest_s if look is None else look  # the alarm may go on ringing
 
     def _change(
         self,
         target: Record,
-        variant: Variant,
+        scaled: Scaled,
         current: int,
         wanted: int,
         cause: str,
@@ -179,31 +202,34 @@ class ScalingLifecycle:
         activity = str(uuid.uuid4())
 
         def note() -> None:
-            self._insert_activity(activity, target, wanted, cause)
+            self._insert_activity(activity, target, scaled, wanted, cause)
             if policy is not None:
                 with self._records.edit(POLICY, policy) as draft:
                     draft.state["changed_at"] = self._clock.now()
 
         try:
-            self._endpoints.resize(variant.endpoint, {variant.name: Resize(count=wanted)}, note)
+            kind, name = scaled.record
+            self._lifecycles[kind].resize(name, {scaled.variant: Resize(count=wanted)}, note)
         except EndpointBusyError:
             return self._clock.now() + BUSY_LOOK_S
         except RecordNotFoundError:
             return None
         word = "scaling out" if wanted > current else "scaling in"
-        _log.info("%s: %s from %d to %d", variant.resource_id, word, current, wanted)
+        _log.info("%s: %s from %d to %d", scaled.resource_id, word, current, wanted)
         self._queue.wake(ACTIVITY, activity)
         return None
 
-    def _insert_activity(self, activity: str, target: Record, wanted: int, cause: str) -> None:
-        state = {"variant": target.state["variant"], "wanted": wanted, "cause": cause}
+    def _insert_activity(
+        self, activity: str, target: Record, scaled: Scaled, wanted: int, cause: str
+    ) -> None:
+        state = {"scaled": target.state["scaled"], "wanted": wanted, "cause": cause}
         self._records.insert(
             ACTIVITY,
             activity,
             arn=f"{target.arn}/activity/{activity}",
             request={
                 **_identity(target),
-                "Description": f"Setting desired instance count to {wanted}.",
+                "Description": f"Setting desired {scaled.what} to {wanted}.",
             },
             status="InProgress",
             state=state,
@@ -214,35 +240,42 @@ class ScalingLifecycle:
         activity = self._records.find(ACTIVITY, name)
         if activity is None or activity.status != "InProgress":
             return None
-        variant = Variant(**activity.state["variant"])
-        endpoint = self._records.find(ENDPOINT, variant.endpoint)
-        if endpoint is not None and endpoint.status == EndpointStatus.UPDATING:
+        scaled = Scaled(**activity.state["scaled"])
+        record = self._records.find(*scaled.record)
+        if record is not None and record.status == EndpointStatus.UPDATING:
             return self._clock.now() + BUSY_LOOK_S / 4
-        is_there = self._capacity(variant) == activity.state["wanted"]
-        reason = "" if endpoint is None else endpoint.state.get("failure_reason", "")
+        is_there = self._capacity(scaled) == activity.state["wanted"]
+        reason = "" if record is None else record.state.get("failure_reason", "")
         wanted = activity.state["wanted"]
         status, message = "Overridden", "The number was changed again meanwhile."
         if is_there:
             status = "Successful"
             message = (
-                f"Successfully set desired instance count to {wanted}. Change successfully "
+                f"Successfully set desired {scaled.what} to {wanted}. Change successfully "
                 "fulfilled by sagemaker."
             )
-        elif reason or endpoint is None:
-            status, message = "Failed", f"Failed to set desired instance count. {reason}"
+        elif reason or record is None:
+            status, message = "Failed", f"Failed to set desired {scaled.what}. {reason}"
         with self._records.edit(ACTIVITY, name) as draft:
             draft.status = status
             draft.state.update(ended_at=self._clock.now(), message=message)
         return None
 
-    def _capacity(self, variant: Variant) -> int | None:
+    def _capacity(self, scaled: Scaled) -> int | None:
         """The number that is asked for now; None where there is no such variant in service."""
-        record = self._records.find(ENDPOINT, variant.endpoint)
+        record = self._records.find(*scaled.record)
         if record is None or record.state["current"] is None:
             return None
         variants = deployment_of(record.state, record.state["current"])["variants"]
-        found = variants.get(variant.name)
+        found = variants.get(scaled.variant)
         return None if found is None else int(found["count"])
+
+
+def _dimensions(scaled: Scaled) -> dict[str, str]:
+    """Of the metrics of what is scaled."""
+    if scaled.component:
+        return {"InferenceComponentName": scaled.component}
+    return {"EndpointName": scaled.endpoint, "VariantName": scaled.variant}
 
 
 def _wanted(policy: Record, alarm: Record, current: int, value: float, bounds: Bounds) -> int:

@@ -24,6 +24,12 @@ _PREDEFINED = {
         "Average",
         _SHORT_PERIOD_S,
     ),
+    "SageMakerInferenceComponentInvocationsPerCopy": ("InvocationsPerCopy", "Sum", None),
+    "SageMakerInferenceComponentConcurrentRequestsPerCopyHighResolution": (
+        "ConcurrentRequestsPerCopy",
+        "Average",
+        _SHORT_PERIOD_S,
+    ),
 }
 PREDEFINED = frozenset(_PREDEFINED)
 """The metrics that a policy may name by one word."""
@@ -81,17 +87,16 @@ def cooldown_s(config: Mapping[str, Any], *, is_out: bool) -> float:
 
 
 def tracking_alarms(
-    config: Mapping[str, Any], endpoint: str, variant: str, usual_period_s: int
+    config: Mapping[str, Any], dimensions: Mapping[str, str], usual_period_s: int
 ) -> dict[str, dict[str, Any]]:
     """The parameters of PutMetricAlarm for `AlarmHigh` and `AlarmLow`, without names.
 
     Args:
         config: `TargetTrackingScalingPolicyConfiguration`.
-        endpoint: whose variant is scaled.
-        variant: what is scaled.
+        dimensions: of the metrics of what is scaled.
         usual_period_s: of metrics that have no period of their own.
     """
-    metric, target = _metric(config, endpoint, variant, usual_period_s)
+    metric, target = _metric(config, dimensions, usual_period_s)
     high = {
         **metric,
         "ComparisonOperator": "GreaterThanThreshold",
@@ -110,7 +115,7 @@ def tracking_alarms(
 
 
 def _metric(
-    config: Mapping[str, Any], endpoint: str, variant: str, usual_period_s: int
+    config: Mapping[str, Any], dimensions: Mapping[str, str], usual_period_s: int
 ) -> tuple[dict[str, Any], float]:
     """The metric, and the target for one of its periods: sums are meant by the minute."""
     target = float(config["TargetValue"])
@@ -127,10 +132,7 @@ def _metric(
         "Namespace": "AWS/SageMaker",
         "MetricName": name,
         "Statistic": statistic,
-        "Dimensions": [
-            {"Name": "EndpointName", "Value": endpoint},
-            {"Name": "VariantName", "Value": variant},
-        ],
+        "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
         "Period": min(period_s or usual_period_s, usual_period_s),
     }
     share = metric["Period"] / 60 if statistic == "Sum" else 1.0

@@ -17,6 +17,7 @@ from intermodal_engine.lifecycle import (
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
@@ -25,6 +26,7 @@ from intermodal_engine.store.statistic_sets import SetSeries, StatisticSet, Stat
 
 SAMPLE_EVERY_S = 5.0
 ENDPOINTS = "/aws/sagemaker/Endpoints"
+COMPONENTS = "/aws/sagemaker/InferenceComponents"
 _QUEUE_KIND = "usage-metrics"
 _JOBS = (training_instances, processing_instances, transform_instances)
 # Jobs of all kinds have the same words for it.
@@ -109,20 +111,25 @@ class UsageMetrics:
             yield from _series(one, metric, "Percent", max(0.0, percent), now)
 
     def _instances(self) -> Iterator[_Instance]:
-        for record in self._records.all(fleet.KIND):
-            yield from self._of_endpoint(record)
+        for record in self._records.all(ENDPOINT.name):
+            yield from self._of_fleet(record, ENDPOINTS, {"EndpointName": record.name})
+        for record in self._records.all(COMPONENT.name):
+            yield from self._of_fleet(record, COMPONENTS, {"InferenceComponentName": record.name})
         for kind in _JOBS:
             for record in self._records.all(kind.KIND, *_OPEN):
                 yield from self._of_job(record, kind.LOG_GROUP)
 
-    def _of_endpoint(self, record: Record) -> Iterator[_Instance]:
+    def _of_fleet(
+        self, record: Record, namespace: str, owner: Mapping[str, str]
+    ) -> Iterator[_Instance]:
         for member in fleet.members_of(record.state):
             deployment = deployment_of(record.state, member.generation)
-            variant = {"EndpointName": record.name, "VariantName": member.variant}
+            variant = {**owner, "VariantName": member.variant}
+            whole = owner if record.kind == COMPONENT.name else variant
             yield _Instance(
-                self._folder / fleet.KIND / record.name / member.member_id,
-                ENDPOINTS,
-                (variant, {**variant, "InstanceId": member.member_id}),
+                self._folder / record.kind / record.name / member.member_id,
+                namespace,
+                (whole, {**variant, "InstanceId": member.member_id}),
                 _memory(deployment["variants"][member.variant]["instance_type"]),
             )
 

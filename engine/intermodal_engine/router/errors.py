@@ -2,6 +2,8 @@
 
 RouterError                  anything below
 ├── UnknownEndpointError     the router has no instance of that endpoint
+├── ComponentRequiredError   the endpoint's instances have no model: its components serve
+├── NoCapacityError          there are to be no instances at present
 ├── UnknownVariantError      the endpoint has no variant of that name
 ├── UnknownSessionError      no instance holds a session of that id (any more)
 ├── InvalidTargetError       the request's target is none that the endpoint can have
@@ -29,6 +31,14 @@ class RouterError(Exception):
 
 class UnknownEndpointError(RouterError):
     """The router has no instance of that endpoint."""
+
+
+class ComponentRequiredError(RouterError):
+    """The endpoint's instances have no model: its inference components serve."""
+
+
+class NoCapacityError(RouterError):
+    """There are to be no instances at present."""
 
 
 class UnknownVariantError(RouterError):

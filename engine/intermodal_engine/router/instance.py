@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from intermodal_engine.router.connection import ConnectionPool
+from intermodal_engine.router.errors import RouterError
 from intermodal_engine.router.model import ModelSource
 from intermodal_engine.router.multi_model import InstanceModels
 
@@ -35,6 +36,8 @@ class Backend:
         host: IP address.
         port: TCP port.
         models: where the models of an instance that serves many come from; None: it serves one.
+        component: the inference component that it is a copy of; empty for an instance that has the
+            variant's model.
     """
 
     backend_id: str
@@ -45,6 +48,17 @@ class Backend:
     host: str
     port: int
     models: ModelSource | None = None
+    component: str = ""
+
+    @property
+    def target(self) -> str:
+        """What the router knows its traffic by."""
+        return target_of(self.endpoint, self.component)
+
+
+def target_of(endpoint: str, component: str = "") -> str:
+    """What a request is for: an endpoint, or one of its inference components."""
+    return f"{endpoint}/{component}" if component else endpoint
 
 
 @dataclass(slots=True, eq=False)
@@ -123,10 +137,12 @@ class Direction:
 
     Attributes:
         routes: where it goes; a variant may be there once a deployment.
+        refusal: why nobody gets a request, as things are meant to be.
         credits: what each route has saved up, see `choose_route`.
     """
 
     routes: tuple[Route, ...]
+    refusal: type[RouterError] | None = None
     credits: dict[Route, float] = field(default_factory=dict)
 
 

@@ -15,9 +15,11 @@ from functools import partial
 from intermodal_engine.router.captures import Captures
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
+    ComponentRequiredError,
     ConnectFailedError,
     ConnectionLostError,
     InvalidAnswerError,
+    NoCapacityError,
     NoHealthyInstanceError,
     OverloadedError,
     RouterError,
@@ -51,6 +53,7 @@ from intermodal_engine.router.watches import OnHealth, Watches
 __all__ = [
     "AnswerTimeoutError",
     "Backend",
+    "ComponentRequiredError",
     "ConnectFailedError",
     "ConnectionLostError",
     "Health",
@@ -58,6 +61,7 @@ __all__ = [
     "Invocation",
     "InvocationResult",
     "Limits",
+    "NoCapacityError",
     "NoHealthyInstanceError",
     "OnHealth",
     "OverloadedError",
@@ -78,6 +82,9 @@ _log = logging.getLogger(__name__)
 
 SETTLING_S = 10.0
 """After a start, requests wait so long for an instance that was healthy before it."""
+
+
+_UNSERVED = (NoCapacityError, NoHealthyInstanceError, OverloadedError, ConnectFailedError)
 
 
 class _BusyError(Exception):
@@ -122,7 +129,7 @@ class Router:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: dict[str, Watched] = {}
-        self._endpoints: dict[str, dict[str, Watched]] = {}
+        self._targets: dict[str, dict[str, Watched]] = {}
         self._directions: dict[str, Direction] = {}
         self._watches = Watches(rhythm or Rhythm(), self._is_known, self._on_change, on_health)
         self._requests = 0
@@ -152,7 +159,7 @@ class Router:
                 return
             watched = self._watched_of(backend)
             self._watched[backend.backend_id] = watched
-            self._endpoints.setdefault(backend.endpoint, {})[backend.backend_id] = watched
+            self._targets.setdefault(backend.target, {})[backend.backend_id] = watched
             loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._watches.start, watched)
@@ -168,16 +175,23 @@ class Router:
             )
         return watched
 
-    def direct(self, endpoint: str, routes: Iterable[Route]) -> None:
-        """Sends an endpoint's traffic along these routes, by their weights, from now on.
+    def direct(
+        self, target: str, routes: Iterable[Route], refusal: type[RouterError] | None = None
+    ) -> None:
+        """Sends the traffic of a target along these routes, by their weights, from now on.
 
-        Before the first call for an endpoint it gets none.
+        Before the first call for a target it gets none.
+
+        Args:
+            target: an endpoint, or one of its inference components, see `target_of`.
+            routes: where its requests go.
+            refusal: why they go nowhere, if that is meant to be.
         """
         wanted = tuple(routes)
         with self._lock:
-            present = self._directions.get(endpoint)
-            if present is None or present.routes != wanted:
-                self._directions[endpoint] = Direction(wanted)
+            present = self._directions.get(target)
+            if present is None or (present.routes, present.refusal) != (wanted, refusal):
+                self._directions[target] = Direction(wanted, refusal)
 
     def drain(self, backend_id: str) -> None:
         """Gives an instance no new requests."""
@@ -192,21 +206,21 @@ class Router:
             if watched is None:
                 return
             watched.is_draining = True
-            self._endpoints[watched.backend.endpoint].pop(backend_id, None)
+            self._targets[watched.backend.target].pop(backend_id, None)
             loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._watches.stop, watched)
 
-    def forget(self, endpoint: str) -> None:
-        """Drops an endpoint with all its instances."""
-        self.captures.follow(endpoint, {})
+    def forget(self, target: str) -> None:
+        """Drops an endpoint, or a component, with all its instances."""
+        self.captures.follow(target, {})
         with self._lock:
-            backend_ids = list(self._endpoints.get(endpoint, {}))
+            backend_ids = list(self._targets.get(target, {}))
         for backend_id in backend_ids:
             self.remove(backend_id)
         with self._lock:
-            self._endpoints.pop(endpoint, None)
-            self._directions.pop(endpoint, None)
+            self._targets.pop(target, None)
+            self._directions.pop(target, None)
 
     def health(self, backend_id: str) -> Health:
         """How an instance is; STARTING for an unknown one."""
@@ -214,10 +228,21 @@ class Router:
             watched = self._watched.get(backend_id)
             return watched.health if watched is not None else Health.STARTING
 
-    def ready(self, endpoint: str, variant: str) -> int:
+    def is_known(self, target: str) -> bool:
+        """Whether any traffic goes there, or is meant to go nowhere."""
+        with self._lock:
+            return target in self._directions
+
+    def has_components(self, endpoint: str) -> bool:
+        """Whether an endpoint's inference components serve, instead of its instances."""
+        with self._lock:
+            found = self._directions.get(endpoint)
+            return found is not None and found.refusal is ComponentRequiredError
+
+    def ready(self, target: str, variant: str) -> int:
         """How many instances of a variant get requests."""
         with self._lock:
-            there = self._endpoints.get(endpoint, {}).values()
+            there = self._targets.get(target, {}).values()
             return sum(one.is_ready and one.backend.variant == variant for one in there)
 
     def in_flight(self, backend_id: str) -> int:
@@ -232,7 +257,7 @@ class Router:
             watched = self._watched.get(backend_id)
         return watched.models.count if watched is not None and watched.models else None
 
-    async def invoke(self, endpoint: str, invocation: Invocation) -> InvocationResult:
+    async def invoke(self, target: str, invocation: Invocation) -> InvocationResult:
         """Sends a request to a healthy instance and returns what that answered.
 
         Another instance is tried where none of the request has reached the first: it could not be
@@ -240,6 +265,7 @@ class Router:
 
         Raises:
             UnknownEndpointError, UnknownVariantError, NoHealthyInstanceError: nobody got it.
+            ComponentRequiredError, NoCapacityError: nobody is meant to get it.
             ConnectFailedError: nobody could be reached.
             ConnectionLostError, InvalidAnswerError, AnswerTimeoutError: an instance has failed,
                 and may or may not have worked on it.
@@ -248,23 +274,21 @@ class Router:
             invocation = replace(invocation, body=b"".join([c async for c in invocation.body]))
         began = time.perf_counter()
         try:
-            result = await self._invoke(endpoint, invocation, began)
-        except (NoHealthyInstanceError, OverloadedError, ConnectFailedError):
-            self._count_unserved(endpoint)
+            result = await self._invoke(target, invocation, began)
+        except _UNSERVED as error:
+            self._count_unserved(target, error)
             raise
-        await self._sessions.take(endpoint, result.backend_id, result.headers)
+        await self._sessions.take(target, result.backend_id, result.headers)
         return result
 
-    async def _invoke(
-        self, endpoint: str, invocation: Invocation, began: float
-    ) -> InvocationResult:
+    async def _invoke(self, target: str, invocation: Invocation, began: float) -> InvocationResult:
         tried: dict[str, str] = {}
         failure: ConnectFailedError | None = None
         while True:
             try:
-                watched = self._choose(endpoint, invocation, tried)
+                watched = self._choose(target, invocation, tried)
             except _BusyError as busy:
-                await self._waiting.wait(endpoint, str(busy))
+                await self._waiting.wait(target, str(busy))
                 continue
             except NoHealthyInstanceError as error:
                 raise failure or error from None
@@ -280,13 +304,15 @@ class Router:
                 if not error.is_stale:
                     raise
 
-    def _choose(self, endpoint: str, invocation: Invocation, tried: Mapping[str, str]) -> Watched:
-        holder = self._holder(endpoint, invocation.session_id)
+    def _choose(self, target: str, invocation: Invocation, tried: Mapping[str, str]) -> Watched:
+        holder = self._holder(target, invocation.session_id)
         target_variant = invocation.target_variant
         with self._lock:
-            direction = self._directions.get(endpoint)
+            direction = self._directions.get(target)
             if direction is None:
-                raise UnknownEndpointError(endpoint)
+                raise UnknownEndpointError(target)
+            if direction.refusal is not None:
+                raise direction.refusal(target)
             routes = {
                 (route.generation, route.variant): route
                 for route in direction.routes
@@ -296,7 +322,7 @@ class Router:
                 raise UnknownVariantError(target_variant)
             available: dict[Route, list[Watched]] = {}
             is_busy = False
-            for one in self._endpoints.get(endpoint, {}).values():
+            for one in self._targets.get(target, {}).values():
                 route = routes.get((one.backend.generation, one.backend.variant))
                 if not route or not one.is_ready or one.backend.backend_id in tried:
                     continue
@@ -307,29 +333,29 @@ class Router:
                 else:
                     available.setdefault(route, []).append(one)
             if not available:
-                raise self._none_available(endpoint, invocation, holder, is_busy=is_busy)
+                raise self._none_available(target, invocation, holder, is_busy=is_busy)
             route = choose_route(direction, available)
             holders = choose_holders(available[route], invocation.target_model)
             watched = choose_instance(holders, set(tried.values()), route.strategy)
             self._take(watched)
-            shadow = self._shadows.chosen(direction, invocation, self._endpoints[endpoint].values())
+            shadow = self._shadows.chosen(direction, invocation, self._targets[target].values())
             if shadow is not None:
                 self._take(shadow)
         if shadow is not None:
             self._shadows.send(shadow, invocation)
         return watched
 
-    def _holder(self, endpoint: str, session_id: str | None) -> str | None:
+    def _holder(self, target: str, session_id: str | None) -> str | None:
         """The instance that holds the request's session; None for a request without one."""
         if session_id in (None, NEW_SESSION):
             return None
-        holder = self._sessions.find(endpoint, str(session_id))
+        holder = self._sessions.find(target, str(session_id))
         if holder is None:
             raise UnknownSessionError(session_id)
         return holder
 
     def _none_available(
-        self, endpoint: str, invocation: Invocation, holder: str | None, *, is_busy: bool
+        self, target: str, invocation: Invocation, holder: str | None, *, is_busy: bool
     ) -> Exception:
         if is_busy:
             return _BusyError("all instances are busy")
@@ -337,7 +363,7 @@ class Router:
             return UnknownSessionError(invocation.session_id)
         if time.monotonic() < self._settled_at:
             return _BusyError("no instance was healthy yet")
-        return NoHealthyInstanceError(endpoint)
+        return NoHealthyInstanceError(target)
 
     def _take(self, watched: Watched) -> None:
         self._requests += 1
@@ -398,21 +424,26 @@ class Router:
             watched.suspect()
             _log.info("shadow `%s`: %s", watched.backend.backend_id, error)
 
-    def _count_unserved(self, endpoint: str) -> None:
+    def _count_unserved(self, target: str, error: RouterError) -> None:
         """A request that no instance got counts against the endpoint's variant all the same."""
         with self._lock:
-            direction = self._directions.get(endpoint)
+            direction = self._directions.get(target)
         if direction is None or not direction.routes:
             return
         route = direction.routes[0]
-        self.measurements.count_unserved(
-            Backend("", endpoint, route.variant, route.generation, "", "", 0)
+        endpoint, _, component = target.partition("/")
+        nobody = Backend(
+            "", endpoint, route.variant, route.generation, "", "", 0, component=component
         )
+        if isinstance(error, NoCapacityError):
+            self.measurements.record(nobody, "NoCapacityInvocationFailures", 1.0)
+        else:
+            self.measurements.count_unserved(nobody)
 
     def _finish(self, watched: Watched) -> None:
         with self._lock:
             watched.in_flight -= 1
-        self._waiting.wake(watched.backend.endpoint)
+        self._waiting.wake(watched.backend.target)
 
     def _is_known(self, watched: Watched) -> bool:
         with self._lock:
@@ -421,4 +452,4 @@ class Router:
     def _on_change(self, watched: Watched, health: Health) -> None:
         with self._lock:
             watched.health = health
-        self._waiting.wake_all(watched.backend.endpoint)
+        self._waiting.wake_all(watched.backend.target)

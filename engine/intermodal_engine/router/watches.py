@@ -9,7 +9,7 @@ from intermodal_engine.router.health import Rhythm, watch
 from intermodal_engine.router.instance import Health, Watched
 
 OnHealth = Callable[[str, str, Health], None]
-"""`(endpoint, backend id, health)`; called from a thread of its own, in the order of changes."""
+"""`(target, backend id, health)`; called from a thread of its own, in the order of changes."""
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +66,10 @@ class Watches:
     def _report(self, watched: Watched, health: Health) -> None:
         self._on_change(watched, health)
         backend = watched.backend
-        self._reports.submit(self._tell, backend.endpoint, backend.backend_id, health)
+        self._reports.submit(self._tell, backend.target, backend.backend_id, health)
 
-    def _tell(self, endpoint: str, backend_id: str, health: Health) -> None:
+    def _tell(self, target: str, backend_id: str, health: Health) -> None:
         try:
-            self._on_health(endpoint, backend_id, health)
+            self._on_health(target, backend_id, health)
         except Exception:  # noqa: BLE001 - a listener must not end the reports to it
-            _log.exception("endpoint `%s`: the news that `%s` is %s", endpoint, backend_id, health)
+            _log.exception("endpoint `%s`: the news that `%s` is %s", target, backend_id, health)

@@ -1,4 +1,4 @@
-"""Application Auto Scaling for endpoint variants: targets, policies, activities.
+"""Application Auto Scaling for variants and inference components: targets, policies, activities.
 
 https://docs.aws.amazon.com/autoscaling/application/APIReference/Welcome.html
 """
@@ -6,10 +6,13 @@ https://docs.aws.amazon.com/autoscaling/application/APIReference/Welcome.html
 import re
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from intermodal_engine.lifecycle.fleet import KIND as ENDPOINT
-from intermodal_engine.lifecycle.scaling import ACTIVITY, POLICY, TARGET, Variant
+from intermodal_engine.lifecycle.fleet import is_bare
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
+from intermodal_engine.lifecycle.fleet_state import deployment_of
+from intermodal_engine.lifecycle.scaling import ACTIVITY, POLICY, TARGET, Scaled
 from intermodal_engine.lifecycle.scaling_policy import PREDEFINED
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
@@ -17,8 +20,11 @@ from intermodal_engine.store.records import Record, RecordExistsError
 from intermodal_engine.wire.errors import ServiceError
 
 PAGE_LIMIT = 50
-_RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
-_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+_RESOURCES = {
+    "sagemaker:variant:DesiredInstanceCount": re.compile(r"endpoint/([^/]+)/variant/([^/]+)"),
+    "sagemaker:inference-component:DesiredCopyCount": re.compile(r"inference-component/([^/]+)"),
+}
+"""What is scaled, by dimension."""
 _IDENTITY = ("ServiceNamespace", "ResourceId", "ScalableDimension")
 _CONFIGS = {
     "StepScaling": "StepScalingPolicyConfiguration",
@@ -27,15 +33,15 @@ _CONFIGS = {
 
 
 def register_scalable_target(call: Call, parameters: Parameters) -> Parameters:
-    """Registers a variant, or changes its bounds; a capacity that is out of them is changed."""
-    variant = _variant(call, parameters)
+    """Registers what is scaled, or changes its bounds; a capacity out of them is changed."""
+    scaled = _scaled(call, parameters)
     name = _name(parameters)
     known = call.backends.records.find(TARGET, name)
     request = {**(known.request if known else {}), **parameters}
-    _check_bounds(request)
+    _check_bounds(call, scaled, request)
     request.setdefault("RoleARN", _role(call))
     arn = f"arn:aws:application-autoscaling:{call.region}:{call.account_id}:scalable-target/{name}"
-    state = {"variant": {"endpoint": variant.endpoint, "name": variant.name}}
+    state = {"scaled": asdict(scaled)}
     try:
         call.backends.records.insert(
             TARGET, name, arn=arn, request=request, state=state, tags=parameters.get("Tags", {})
@@ -48,7 +54,7 @@ def register_scalable_target(call: Call, parameters: Parameters) -> Parameters:
 
 
 def deregister_scalable_target(call: Call, parameters: Parameters) -> Parameters:
-    """Forgets a variant with its policies and their alarms; its capacity stays."""
+    """Forgets a target with its policies and their alarms; its capacity stays."""
     target = _target(call, parameters)
     for policy in _of(call, POLICY, parameters):
         _delete_policy(call, policy)
@@ -57,7 +63,7 @@ def deregister_scalable_target(call: Call, parameters: Parameters) -> Parameters
 
 
 def describe_scalable_targets(call: Call, parameters: Parameters) -> Parameters:
-    """Registered variants."""
+    """What is registered."""
     ids = parameters.get("ResourceIds")
     found = [
         one
@@ -83,8 +89,8 @@ def put_scaling_policy(call: Call, parameters: Parameters) -> Parameters:
     call.backends.scaling.silence(policy)
     alarms: list[str] = []
     if kind == "TargetTrackingScaling":
-        variant = Variant(**target.state["variant"])
-        alarms = call.backends.scaling.ring_by(name, variant, call.region, call.account_id)
+        scaled = Scaled(**target.state["scaled"])
+        alarms = call.backends.scaling.ring_by(name, scaled, call.region, call.account_id)
     return {"PolicyARN": policy.arn, "Alarms": [_alarm(call, one) for one in alarms]}
 
 
@@ -129,32 +135,53 @@ OPERATIONS: dict[str, Operation] = {
 # What a request is about
 
 
-def _variant(call: Call, parameters: Parameters) -> Variant:
-    """The variant that a request names.
+def _scaled(call: Call, parameters: Parameters) -> Scaled:
+    """The variant or component that a request names.
 
     Raises:
         ServiceError: it is something else, or not there.
     """
     if parameters["ServiceNamespace"] != "sagemaker":
         raise not_served(
-            f"`ServiceNamespace` `{parameters['ServiceNamespace']}`", "variants of `sagemaker`"
+            f"`ServiceNamespace` `{parameters['ServiceNamespace']}`", "that of `sagemaker`"
         )
-    if parameters["ScalableDimension"] != _DIMENSION:
-        raise not_served(f"`{parameters['ScalableDimension']}`", f"scale `{_DIMENSION}`")
-    found = _RESOURCE.fullmatch(parameters["ResourceId"])
+    dimension, resource_id = parameters["ScalableDimension"], parameters["ResourceId"]
+    pattern = _RESOURCES.get(dimension)
+    if pattern is None:
+        raise not_served(f"`{dimension}`", f"scale one of {', '.join(_RESOURCES)}")
+    found = pattern.fullmatch(resource_id)
     if found is None:
         raise _invalid(
-            f"Unsupported service namespace, resource type or scalable dimension: ResourceId "
-            f"{parameters['ResourceId']} is not of the form endpoint/NAME/variant/NAME"
+            "Unsupported service namespace, resource type or scalable dimension: ResourceId "
+            f"{resource_id} is not of the form endpoint/NAME/variant/NAME or "
+            "inference-component/NAME that belongs to the dimension"
         )
-    variant = Variant(found[1], found[2])
-    endpoint = call.backends.records.find(ENDPOINT, variant.endpoint)
+    if len(found.groups()) == 1:
+        return _component(call, found[1])
+    return _variant(call, Scaled(found[1], found[2]))
+
+
+def _variant(call: Call, scaled: Scaled) -> Scaled:
+    endpoint = call.backends.records.find(ENDPOINT.name, scaled.endpoint)
     current = None if endpoint is None else endpoint.state["current"]
     if endpoint is None or current is None:
-        raise _invalid(f"Could not find endpoint {variant.endpoint}")
-    if variant.name not in endpoint.state["deployments"][str(current)]["variants"]:
-        raise _invalid(f"Endpoint {variant.endpoint} has no production variant {variant.name}")
-    return variant
+        raise _invalid(f"Could not find endpoint {scaled.endpoint}")
+    variants = deployment_of(endpoint.state, current)["variants"]
+    if scaled.variant not in variants:
+        raise _invalid(f"Endpoint {scaled.endpoint} has no production variant {scaled.variant}")
+    if (variants[scaled.variant].get("managed_scaling") or {}).get("Status") == "ENABLED":
+        raise _invalid(
+            f"The instances of variant {scaled.variant} follow its inference components "
+            "(ManagedInstanceScaling): scale these"
+        )
+    return scaled
+
+
+def _component(call: Call, name: str) -> Scaled:
+    record = call.backends.records.find(COMPONENT.name, name)
+    if record is None or record.state["current"] is None:
+        raise _invalid(f"Could not find inference component {name}")
+    return Scaled(record.state["endpoint"], record.state["variant"], name)
 
 
 def _name(parameters: Parameters) -> str:
@@ -189,17 +216,23 @@ def _role(call: Call) -> str:
     )
 
 
-def _check_bounds(request: Parameters) -> None:
+def _check_bounds(call: Call, scaled: Scaled, request: Parameters) -> None:
     missing = [name for name in ("MinCapacity", "MaxCapacity") if name not in request]
     if missing:
         raise _invalid(f"{missing[0]} is required when a scalable target is registered")
     least, most = request["MinCapacity"], request["MaxCapacity"]
     if least > most:
         raise _invalid(f"MinCapacity ({least}) must not be greater than MaxCapacity ({most})")
-    if least < 1:
+    if least < 1 and not scaled.component and not _has_places(call, scaled):
         raise _invalid(
             "Minimum capacity cannot be less than 1 for a variant that hosts a model by itself"
         )
+
+
+def _has_places(call: Call, scaled: Scaled) -> bool:
+    """Whether a variant's instances are for inference components, and none may be there."""
+    state = call.backends.records.get(ENDPOINT.name, scaled.endpoint).state
+    return is_bare(deployment_of(state, state["current"])["variants"][scaled.variant])
 
 
 # Policies

@@ -38,6 +38,7 @@ class Backends:
     transform_jobs: "TransformJobLifecycle"
     warm_pools: "WarmPools"
     endpoints: "EndpointLifecycle"
+    components: "EndpointLifecycle"
     alarms: "AlarmLifecycle"
     scaling: "ScalingLifecycle"
     router: "Router"

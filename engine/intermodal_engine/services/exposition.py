@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from intermodal_engine.lifecycle.fleet import KIND as ENDPOINT
-from intermodal_engine.lifecycle.fleet_state import of_generation, wanted_of
+from intermodal_engine.lifecycle.fleet import component_of, endpoint_of, is_bare
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
+from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation, wanted_of
 from intermodal_engine.router.instance import Backend
 from intermodal_engine.router.router import Health
 from intermodal_engine.services.call import Backends
@@ -100,6 +101,7 @@ def _invocations(totals: Totals) -> Iterator[Family]:
 def _place(backend: Backend) -> dict[str, str]:
     return {
         "endpoint": backend.endpoint,
+        "component": backend.component,
         "variant": backend.variant,
         "instance": backend.backend_id,
         "zone": backend.zone,
@@ -115,7 +117,8 @@ def _records(backends: Backends) -> Iterator[Family]:
     ]
     yield Family("jobs", "gauge", "Jobs by kind and status", tuple(jobs))
     for name, kind, words in (
-        ("endpoints", ENDPOINT, "Endpoints by status"),
+        ("endpoints", ENDPOINT.name, "Endpoints by status"),
+        ("inference_components", COMPONENT.name, "Inference components by status"),
         ("alarms", "alarm", "Alarms by state"),
     ):
         samples = [
@@ -128,7 +131,10 @@ def _records(backends: Backends) -> Iterator[Family]:
 
 def _instances(backends: Backends) -> Family:
     samples = [
-        sample for record in backends.records.all(ENDPOINT) for sample in _of(backends, record)
+        sample
+        for kind in (ENDPOINT, COMPONENT)
+        for record in backends.records.all(kind.name)
+        for sample in _of(backends, record)
     ]
     return Family(
         "endpoint_instances", "gauge", "Instances in service: wanted, healthy", tuple(samples)
@@ -140,13 +146,21 @@ def _of(backends: Backends, record: Record) -> Iterable[Sample]:
     if current is None:
         return
     members = of_generation(record.state, current)
+    variants = deployment_of(record.state, current)["variants"]
     for variant, wanted in wanted_of(record.state, current).items():
+        if is_bare(variants[variant]):
+            continue
         healthy = sum(
             one.variant == variant and backends.router.health(one.member_id) is Health.HEALTHY
             for one in members
         )
         for state, many in (("wanted", wanted), ("healthy", healthy)):
-            labels = {"endpoint": record.name, "variant": variant, "state": state}
+            labels = {
+                "endpoint": endpoint_of(record),
+                "component": component_of(record),
+                "variant": variant,
+                "state": state,
+            }
             yield Sample("endpoint_instances", labels, many)
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from intermodal_contract.serving_http import TARGET_MODEL_HEADER
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.router.errors import (
     InvalidTargetError,
     ModelLoadError,
@@ -14,12 +15,15 @@ from intermodal_engine.router.errors import (
     TargetMissingError,
     TargetNotSupportedError,
 )
+from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
+    ComponentRequiredError,
     ConnectFailedError,
     InvalidAnswerError,
     Invocation,
     InvocationResult,
+    NoCapacityError,
     NoHealthyInstanceError,
     OverloadedError,
     RouterError,
@@ -58,12 +62,24 @@ _ANSWER_HEADERS = {
     "ClosedSessionId": "x-amzn-sagemaker-closed-session-id",
 }
 
+# AWS's own words.
+_COMPONENT_REQUIRED = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy "
+    "inference components. Please include Inference Component Name header or consider using "
+    "SageMaker models."
+)
+_COMPONENT_NOT_ALLOWED = (
+    "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+    "inference components. Please remove the Inference Component Name header and try again."
+)
+_NO_CAPACITY = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be "
+    "in-progress (if configured) or try to increase the capacity by invoking "
+    "UpdateInferenceComponentRuntimeConfig API."
+)
 
 NOT_SERVED = {
     # AWS's own words for an endpoint that is nothing of the kind.
-    "InferenceComponentName": "Inference Component Name header is not allowed for endpoints to "
-    "which you dont plan to deploy inference components. Please remove the Inference Component "
-    "Name header and try again.",
     # Ours.
     "TargetContainerHostname": "Endpoint {endpoint} has one container.",
     "EnableExplanations": "Endpoint {endpoint} has no explainer.",
@@ -123,11 +139,12 @@ async def _invoke(
         timeout_s=timeout_s,
     )
     try:
-        result = await call.backends.router.invoke(endpoint, invocation)
+        target = target_of(endpoint, parameters.get("InferenceComponentName", ""))
+        result = await call.backends.router.invoke(target, invocation)
     except RouterError as error:
-        raise _failure(call, endpoint, error) from None
+        raise _failure(call, parameters, error) from None
     if result.status >= 400:
-        raise _model_error(call, endpoint, result.status, await _text(result))
+        raise _model_error(call, parameters, result.status, await _text(result))
     return result
 
 
@@ -237,8 +254,15 @@ async def _text(result: InvocationResult) -> str:
     return text.decode("utf-8", "replace")
 
 
-def _failure(call: Call, endpoint: str, error: RouterError) -> ServiceError:
+def _failure(call: Call, parameters: Parameters, error: RouterError) -> ServiceError:
     """What AWS answers where an instance did not."""
+    endpoint = parameters["EndpointName"]
+    if isinstance(error, ComponentRequiredError):
+        return ServiceError("ValidationError", _COMPONENT_REQUIRED)
+    if isinstance(error, NoCapacityError):
+        return ServiceError("ValidationError", _NO_CAPACITY)
+    if isinstance(error, UnknownEndpointError) and "InferenceComponentName" in parameters:
+        return _no_such_component(call, endpoint, parameters["InferenceComponentName"])
     if isinstance(error, UnknownEndpointError):
         return ServiceError(
             "ValidationError", f"Endpoint {endpoint} of account {call.account_id} not found."
@@ -272,12 +296,25 @@ def _failure(call: Call, endpoint: str, error: RouterError) -> ServiceError:
             "Wait and try your request again.",
         )
     if isinstance(error, ModelLoadError):
-        return _model_error(call, endpoint, error.status, str(error))
+        return _model_error(call, parameters, error.status, str(error))
     if isinstance(error, AnswerTimeoutError):
-        return _model_error(call, endpoint, 0, _TIMED_OUT)
+        return _model_error(call, parameters, 0, _TIMED_OUT)
     if isinstance(error, InvalidAnswerError):
-        return _model_error(call, endpoint, 0, str(error))
+        return _model_error(call, parameters, 0, str(error))
     return _unavailable(endpoint, error)
+
+
+def _no_such_component(call: Call, endpoint: str, component: str) -> ServiceError:
+    if not call.backends.router.is_known(endpoint):
+        message = f"Endpoint {endpoint} of account {call.account_id} not found."
+    elif call.backends.router.has_components(endpoint):
+        message = (
+            f"Inference Component {component} of endpoint {endpoint} of account {call.account_id} "
+            "not found."
+        )
+    else:
+        message = _COMPONENT_NOT_ALLOWED
+    return ServiceError("ValidationError", message)
 
 
 def _too_long() -> ServiceError:
@@ -304,10 +341,12 @@ def _unavailable(endpoint: str, error: RouterError) -> ServiceError:
     )
 
 
-def _model_error(call: Call, endpoint: str, status: int, text: str) -> ServiceError:
+def _model_error(call: Call, parameters: Parameters, status: int, text: str) -> ServiceError:
     """The container's own failure, in AWS's words up to where its log is."""
     side = "client" if 400 <= status < 500 else "server"
-    group = f"/aws/sagemaker/Endpoints/{endpoint}"
+    component = parameters.get("InferenceComponentName")
+    kind, name = (COMPONENT, component) if component else (ENDPOINT, parameters["EndpointName"])
+    group = f"{kind.log_group_prefix}{name}"
     fields: dict[str, Any] = {
         "OriginalStatusCode": status,
         "OriginalMessage": text,
@@ -316,7 +355,7 @@ def _model_error(call: Call, endpoint: str, status: int, text: str) -> ServiceEr
     return ServiceError(
         "ModelError",
         f'Received {side} error ({status}) from primary with message "{text}". See the log '
-        f"group {group} in account {call.account_id} (`intermodal logs {endpoint}`) for more "
+        f"group {group} in account {call.account_id} (`intermodal logs {name}`) for more "
         "information.",
         fields=fields,
     )

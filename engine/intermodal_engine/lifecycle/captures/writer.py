@@ -11,7 +11,7 @@ from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.supervision.log import Log
 from intermodal_engine.lifecycle.captures.lines import file_name, folder_of, line_of
 from intermodal_engine.lifecycle.captures.spool import Place, SpoolFile, begin, left_over
-from intermodal_engine.lifecycle.fleet import LOG_GROUP_PREFIX
+from intermodal_engine.lifecycle.fleet_kind import ENDPOINT
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.captures import Captured, Captures
 from intermodal_engine.store.log_streams import LogStreams
@@ -161,7 +161,9 @@ class CaptureWriter:
             return
         self._said[key] = now
         _log.warning("data capture of `%s`: %s", endpoint, message)
-        path = self._log_streams.path(f"{LOG_GROUP_PREFIX}{endpoint}", f"{variant}/data-log")
+        path = self._log_streams.path(
+            f"{ENDPOINT.log_group_prefix}{endpoint}", f"{variant}/data-log"
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         log = Log(str(path))
         log.write(f"data capture: {message}".encode())

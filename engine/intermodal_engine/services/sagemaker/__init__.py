@@ -4,6 +4,7 @@ from intermodal_engine.services.call import Operation
 from intermodal_engine.services.sagemaker import (
     endpoint_configs,
     endpoints,
+    inference_components,
     model_package_groups,
     model_packages,
     models,
@@ -23,6 +24,7 @@ OPERATIONS: dict[str, Operation] = {
     **model_packages.OPERATIONS,
     **endpoint_configs.OPERATIONS,
     **endpoints.OPERATIONS,
+    **inference_components.OPERATIONS,
     **search.OPERATIONS,
     **tags.OPERATIONS,
 }

@@ -28,7 +28,8 @@ def create_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
     """Stores a configuration whose models exist."""
     _check(parameters)
     for variant in _all_variants(parameters):
-        find_model(call, variant["ModelName"])
+        if "ModelName" in variant:
+            find_model(call, variant["ModelName"])
     name = parameters["EndpointConfigName"]
     config_arn = arn(call, KIND, name)
     try:
@@ -105,20 +106,26 @@ def variants_of(call: Call, config: Record) -> dict[str, Any]:
     """
     shadows = config.request.get("ShadowProductionVariants", [])
     variants = {
-        variant["VariantName"]: _deployable(call, variant)
+        variant["VariantName"]: _deployable(call, config, variant)
         for variant in config.request["ProductionVariants"]
     }
     for variant in shadows:
-        variants[variant["VariantName"]] = {**_deployable(call, variant), "is_shadow": True}
+        variants[variant["VariantName"]] = {
+            **_deployable(call, config, variant),
+            "is_shadow": True,
+        }
     return variants
 
 
-def _deployable(call: Call, variant: Parameters) -> dict[str, Any]:
-    model = find_model(call, variant["ModelName"])
+def _deployable(call: Call, config: Record, variant: Parameters) -> dict[str, Any]:
+    """What a deployment needs; a variant without a model has instances for components."""
+    model = find_model(call, variant["ModelName"]) if "ModelName" in variant else None
+    request = config.request if model is None else model.request
     return {
-        "container": container_of(model),
-        "role_arn": model.request.get("ExecutionRoleArn", ""),
-        "network_isolation": model.request.get("EnableNetworkIsolation", False),
+        "container": None if model is None else container_of(model),
+        "role_arn": request.get("ExecutionRoleArn", ""),
+        "network_isolation": request.get("EnableNetworkIsolation", False),
+        "managed_scaling": variant.get("ManagedInstanceScaling"),
         "instance_type": variant["InstanceType"],
         "count": variant["InitialInstanceCount"],
         "weight": variant.get("InitialVariantWeight", 1.0),
@@ -147,6 +154,7 @@ def _check(parameters: Parameters) -> None:
     _check_shadows(parameters)
     if "DataCaptureConfig" in parameters:
         check_destination(parameters["DataCaptureConfig"])
+    _check_components(parameters)
 
 
 def _check_variant(variant: Parameters, where: str) -> None:
@@ -154,8 +162,6 @@ def _check_variant(variant: Parameters, where: str) -> None:
         raise not_served(
             f"`ServerlessConfig` {where}", "give `InstanceType` and `InitialInstanceCount`"
         )
-    if "ModelName" not in variant:
-        raise not_served(f"inference components {where}", "give `ModelName`")
     missing = [one for one in ("InstanceType", "InitialInstanceCount") if one not in variant]
     if missing:
         raise invalid(f"You must specify {' and '.join(missing)} {where}")
@@ -172,6 +178,33 @@ def _check_shadows(parameters: Parameters) -> None:
             "An endpoint configuration with a shadow variant has exactly one production variant "
             "and one shadow variant"
         )
+
+
+def _check_components(parameters: Parameters) -> None:
+    """All variants have a model, or none has, and its instances are for inference components."""
+    variants = _all_variants(parameters)
+    bare = [variant["VariantName"] for variant in variants if "ModelName" not in variant]
+    if not bare:
+        if any("ManagedInstanceScaling" in variant for variant in variants):
+            raise invalid("ManagedInstanceScaling is for variants without ModelName")
+        return
+    if len(bare) < len(variants) or "ShadowProductionVariants" in parameters:
+        raise invalid(
+            "Either all production variants have a ModelName, or none has and inference components "
+            f"are deployed to them: there is none for {', '.join(bare)}"
+        )
+    if "ExecutionRoleArn" not in parameters:
+        raise invalid("ExecutionRoleArn must be given where production variants have no ModelName")
+    if parameters.get("DataCaptureConfig", {}).get("EnableCapture"):
+        raise not_served("`DataCaptureConfig` with inference components", "leave it out")
+    for variant in variants:
+        scaling = variant.get("ManagedInstanceScaling", {})
+        least, most = scaling.get("MinInstanceCount", 1), scaling.get("MaxInstanceCount")
+        if scaling.get("Status") == "ENABLED" and most is not None and least > most:
+            raise invalid(
+                f"MinInstanceCount ({least}) must not be greater than MaxInstanceCount ({most}) "
+                f"(variant `{variant['VariantName']}`)"
+            )
 
 
 def _summary(record: Record) -> Parameters:

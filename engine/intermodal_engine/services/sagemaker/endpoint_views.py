@@ -3,6 +3,7 @@
 from typing import Any
 
 from intermodal_contract.statuses import EndpointStatus
+from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation
 from intermodal_engine.lifecycle.rollout import Phase
 from intermodal_engine.router.router import Health
@@ -73,30 +74,33 @@ def _variants(
 def _variant(
     call: Call, record: Record, generation: int, name: str, variant: dict[str, Any]
 ) -> Parameters:
-    healthy = sum(
-        member.variant == name and call.backends.router.health(member.member_id) is Health.HEALTHY
-        for member in of_generation(record.state, generation)
-    )
+    members = [one for one in of_generation(record.state, generation) if one.variant == name]
+    health = call.backends.router.health
+    healthy = sum(is_bare(variant) or health(one.member_id) is Health.HEALTHY for one in members)
     share = record.state.get("traffic", {}).get(str(generation), 1.0)
     summary: Parameters = {
         "VariantName": name,
-        "DeployedImages": [_image(record, generation, variant)],
         "CurrentWeight": variant["weight"] * share,
         "DesiredWeight": variant["weight"],
         "CurrentInstanceCount": healthy,
         "DesiredInstanceCount": variant["count"],
     }
+    if not is_bare(variant):
+        deployment = deployment_of(record.state, generation)
+        summary["DeployedImages"] = [deployed_image(deployment, variant)]
+    if variant.get("managed_scaling"):
+        summary["ManagedInstanceScaling"] = variant["managed_scaling"]
     if variant.get("routing"):
         summary["RoutingConfig"] = variant["routing"]
     return summary
 
 
-def _image(record: Record, generation: int, variant: dict[str, Any]) -> Parameters:
+def deployed_image(deployment: dict[str, Any], variant: dict[str, Any]) -> Parameters:
     """What was asked for, and by digest what runs; an environment that stands in has none."""
     image: Parameters = {"SpecifiedImage": variant["container"]["Image"]}
     if variant.get("resolved_image"):
         image["ResolvedImage"] = variant["resolved_image"]
-        image["ResolutionTime"] = when(deployment_of(record.state, generation)["resolved_at"])
+        image["ResolutionTime"] = when(deployment["resolved_at"])
     return image
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from intermodal_engine.lifecycle import deployment as deployments
 from intermodal_engine.lifecycle.endpoint import EndpointBusyError, Resize, UnknownVariantError
-from intermodal_engine.lifecycle.fleet import KIND
+from intermodal_engine.lifecycle.fleet import is_bare
+from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import capture_of_update
@@ -18,12 +19,13 @@ from intermodal_engine.wire.errors import ServiceError
 def create_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """Begins to deploy a configuration; InService follows once all instances are healthy."""
     name = parameters["EndpointName"]
-    endpoint_arn = arn(call, KIND, name)
+    endpoint_arn = arn(call, ENDPOINT.name, name)
     config = find_config(call, parameters["EndpointConfigName"])
     variants = variants_of(call, config)
     _check_limit(call, variants)
     try:
         call.backends.endpoints.create(
+            name,
             parameters,
             variants,
             arn=endpoint_arn,
@@ -49,6 +51,7 @@ def update_endpoint(call: Call, parameters: Parameters) -> Parameters:
     variants = variants_of(call, config)
     if parameters.get("RetainAllVariantProperties"):
         variants = _retained(record, variants, parameters)
+    _check_components(call, record, variants)
     _check_limit(call, variants)
     try:
         deployments.check(policy)
@@ -87,6 +90,12 @@ def update_endpoint_weights_and_capacities(call: Call, parameters: Parameters) -
 def delete_endpoint(call: Call, parameters: Parameters) -> Parameters:
     """Begins to delete an endpoint: its instances finish their requests first."""
     record = find_endpoint(call, parameters["EndpointName"])
+    components = _components_of(call, record)
+    if components:
+        raise invalid(
+            f'Cannot delete endpoint "{record.arn}" with inference components. Delete these first: '
+            + ", ".join(one.name for one in components)
+        )
     try:
         call.backends.endpoints.delete(record.name)
     except EndpointBusyError as error:
@@ -96,7 +105,7 @@ def delete_endpoint(call: Call, parameters: Parameters) -> Parameters:
 
 def list_endpoints(call: Call, parameters: Parameters) -> Parameters:
     """Endpoints, newest first unless asked otherwise."""
-    return list_page(call, KIND, parameters, "Endpoints", _summary)
+    return list_page(call, ENDPOINT.name, parameters, "Endpoints", _summary)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -116,9 +125,9 @@ def find_endpoint(call: Call, name: str) -> Record:
         ServiceError: there is none.
     """
     try:
-        return call.backends.records.get(KIND, name)
+        return call.backends.records.get(ENDPOINT.name, name)
     except RecordNotFoundError as error:
-        raise invalid(f'Could not find endpoint "{arn(call, KIND, name)}".') from error
+        raise invalid(f'Could not find endpoint "{arn(call, ENDPOINT.name, name)}".') from error
 
 
 def _check_limit(call: Call, variants: dict[str, Any]) -> None:
@@ -156,6 +165,22 @@ def _retained(record: Record, variants: dict[str, Any], parameters: Parameters) 
         name: variant | {member: present[name][member] for member in members if name in present}
         for name, variant in variants.items()
     }
+
+
+def _components_of(call: Call, record: Record) -> list[Record]:
+    every = call.backends.records.all(COMPONENT.name)
+    return [one for one in every if one.state["endpoint"] == record.name]
+
+
+def _check_components(call: Call, record: Record, variants: dict[str, Any]) -> None:
+    """What has inference components keeps a place for them."""
+    for component in _components_of(call, record):
+        name = component.state["variant"]
+        if name not in variants or not is_bare(variants[name]):
+            raise invalid(
+                f"The inference component {component.name} is on the variant {name}, which would "
+                "have no place for it. Delete it first."
+            )
 
 
 def _check_capacity(entry: Parameters) -> None:

@@ -12,10 +12,13 @@ import pytest
 
 from intermodal_engine.router.instance import Strategy
 from intermodal_engine.router.router import (
+    ComponentRequiredError,
     Limits,
+    NoCapacityError,
     NoHealthyInstanceError,
     OverloadedError,
     Route,
+    UnknownEndpointError,
     UnknownSessionError,
 )
 from intermodal_engine.router.sessions import LIFETIME_S, Sessions
@@ -253,3 +256,27 @@ def test_a_request_that_no_instance_gets_counts_as_an_error(stage: Stage) -> Non
         stage.invoke()
     measured = {one.metric: one.total for one in stage.router.measurements.take()}
     assert measured == {"Invocations": 1, "Invocation4XXErrors": 0, "Invocation5XXErrors": 1}
+
+
+# Targets
+
+
+def test_a_component_has_traffic_of_its_own_and_the_bare_endpoint_none(stage: Stage) -> None:
+    stage.up("i-1", component="one")
+    stage.up("i-2", component="two")
+    stage.router.direct("digits", [], ComponentRequiredError)
+    stage.router.direct("digits/one", [Route(1, "main", 1.0)])
+    stage.router.direct("digits/two", [Route(1, "main", 1.0)], NoCapacityError)
+    assert stage.invoke(endpoint="digits/one").backend_id == "i-1"
+    with pytest.raises(ComponentRequiredError):
+        stage.invoke()
+    with pytest.raises(NoCapacityError):
+        stage.invoke(endpoint="digits/two")
+    with pytest.raises(UnknownEndpointError):
+        stage.invoke(endpoint="digits/three")
+    counted = {
+        one.metric: one.total
+        for one in stage.router.measurements.take()
+        if one.backend.component == "two"
+    }
+    assert counted == {"NoCapacityInvocationFailures": 1.0}

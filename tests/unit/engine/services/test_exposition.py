@@ -23,13 +23,13 @@ def test_every_line_is_one_that_prometheus_reads(tmp_path: Path) -> None:
     lines = text(world.backends, totals, "1.2.3").decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert all(LINE.fullmatch(line) for line in samples), samples
-    place = 'endpoint="dig\\"its",variant="main",instance="i-1",zone="us-east-1a"'
+    place = 'endpoint="dig\\"its",component="",variant="main",instance="i-1",zone="us-east-1a"'
     assert f"intermodal_invocations_total{{{place}}} 7" in samples
     assert f'intermodal_invocation_errors_total{{{place},class="5xx"}} 2' in samples
     assert f"intermodal_model_latency_seconds_sum{{{place}}} 3.5" in samples
     assert f"intermodal_model_latency_seconds_count{{{place}}} 7" in samples
     assert 'intermodal_endpoints{status="InService"} 1' in samples
-    shown = 'endpoint="ep",variant="AllTraffic",state='
+    shown = 'endpoint="ep",component="",variant="AllTraffic",state='
     assert f'intermodal_endpoint_instances{{{shown}"wanted"}} 2' in samples
     assert f'intermodal_endpoint_instances{{{shown}"healthy"}} 2' in samples
     assert 'intermodal_info{version="1.2.3"} 1' in samples
