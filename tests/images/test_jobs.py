@@ -32,6 +32,7 @@ from tests.helpers.notebooks import executed, shown
 from tests.helpers.script_mode import (
     BUCKET,
     ECHO,
+    INFERENCE_IMAGE,
     ROLE,
     create_configuration,
     ended_job,
@@ -438,6 +439,52 @@ def test_a_transform_job_moves_objects_through_a_container(clients: dict[str, An
     assert job["TransformJobStatus"] == "Completed", job.get("FailureReason")
     text = "6\n14\n"
     assert outputs(clients["s3"], "in-docker") == {"a.csv.out": text, "b.csv.out": text}
+
+
+def test_components_of_containers_share_an_instance_within_their_limits(
+    clients: dict[str, Any], beside: DockerEngine
+) -> None:
+    sagemaker, s3 = clients["sagemaker"], clients["s3"]
+    variant = {"VariantName": "V", "InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="shared", ExecutionRoleArn=ROLE, ProductionVariants=[variant]
+    )
+    sagemaker.create_endpoint(EndpointName="shared", EndpointConfigName="shared")
+    assert settled_endpoint(sagemaker, "shared")["EndpointStatus"] == "InService"
+    needs = {
+        "NumberOfCpuCoresRequired": 1,
+        "MinMemoryRequiredInMb": 512,
+        "MaxMemoryRequiredInMb": 1024,
+    }
+    for name in ("first", "second"):
+        uri = store_model(s3, f"shared-{name}", ECHO, weights=name)
+        container = {"Image": INFERENCE_IMAGE, "ArtifactUrl": uri}
+        sagemaker.create_inference_component(
+            InferenceComponentName=name,
+            EndpointName="shared",
+            Specification={"Container": container, "ComputeResourceRequirements": needs},
+            RuntimeConfig={"CopyCount": 1},
+        )
+
+    def described(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = sagemaker.describe_inference_component(InferenceComponentName=name)
+        return found
+
+    for name in ("first", "second"):
+        wait_for(lambda: described(name)["InferenceComponentStatus"] != "Creating")  # noqa: B023
+        found = described(name)
+        assert found["InferenceComponentStatus"] == "InService", found.get("FailureReason")
+        answer = clients["sagemaker-runtime"].invoke_endpoint(
+            EndpointName="shared", InferenceComponentName=name, ContentType="text/plain", Body=b"q"
+        )
+        assert answer["Body"].read().decode() == f"q {name}"
+    deployed = described("first")["Specification"]["Container"]["DeployedImage"]
+    assert "@sha256:" in deployed["ResolvedImage"]
+    for name in ("first", "second"):
+        sagemaker.delete_inference_component(InferenceComponentName=name)
+    wait_for(lambda: beside.left() == [])
+    wait_for(lambda: not sagemaker.list_inference_components()["InferenceComponents"])
+    sagemaker.delete_endpoint(EndpointName="shared")
 
 
 def test_an_endpoint_of_containers_is_updated_scaled_and_goes_back(

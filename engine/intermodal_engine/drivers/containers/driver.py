@@ -210,12 +210,13 @@ class DockerDriver:
         Views are read-only then, limits of a process those of the daemon's own.
         """
         while True:
+            can_raise = self._can_raise_limits  # another start may find out meanwhile
             try:
-                return self._run(spec, names, record, views)
+                return self._run(spec, names, record, views, can_raise=can_raise)
             except DaemonError as error:
                 if views and _CANNOT_MOUNT in str(error):
                     views = {}
-                elif self._can_raise_limits and _CANNOT_RAISE in str(error):
+                elif can_raise and _CANNOT_RAISE in str(error):
                     self._can_raise_limits = False
                 else:
                     raise
@@ -223,7 +224,13 @@ class DockerDriver:
             self._discard(record)
 
     def _run(
-        self, spec: InstanceSpec, names: Names, record: StartRecord, views: dict[int, View]
+        self,
+        spec: InstanceSpec,
+        names: Names,
+        record: StartRecord,
+        views: dict[int, View],
+        *,
+        can_raise: bool,
     ) -> ContainerState:
         folder = ContainerFolder(spec.folder)
         labels = options.labels_of(spec, names)
@@ -238,9 +245,7 @@ class DockerDriver:
             laid_out=sorted(one.name for one in spec.ml.iterdir()),
             views=views,
             user=self._user,
-            ulimits=options.ulimits_for(
-                self._daemon.machine, _own_limits(), can_raise=self._can_raise_limits
-            ),
+            ulimits=options.ulimits_for(self._daemon.machine, _own_limits(), can_raise=can_raise),
         )
         container_id = self._daemon.create(config, names.container)
         folder.write_container({"container_id": container_id, "addresses": None})

@@ -38,6 +38,8 @@ _SHOWN = {
 }
 """A component has fewer words than an endpoint."""
 
+_HAS_PLACES = (EndpointStatus.IN_SERVICE, EndpointStatus.UPDATING)
+
 
 def create_inference_component(call: Call, parameters: Parameters) -> Parameters:
     """Begins to put copies of a model on an endpoint's instances."""
@@ -197,7 +199,8 @@ def _variant_of(endpoint: Record, parameters: Parameters) -> str:
         ServiceError: there is none, or its instances have a model of their own.
     """
     current = endpoint.state["current"]
-    if current is None or endpoint.status != EndpointStatus.IN_SERVICE:
+    # Instances that come for other components have it be Updating for moments.
+    if current is None or endpoint.status not in _HAS_PLACES:
         raise invalid(
             f'Cannot create an inference component on endpoint "{endpoint.arn}" in status '
             f"{endpoint.status}: wait until it is InService."
