@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from intermodal.inputs import TrainingInput as TrainingInput
     from intermodal.local import LocalSession as LocalSession
     from intermodal.model import Model as Model
+    from intermodal.model_metrics import FileSource as FileSource
+    from intermodal.model_metrics import MetricsSource as MetricsSource
+    from intermodal.model_metrics import ModelMetrics as ModelMetrics
+    from intermodal.model_package import ModelPackage as ModelPackage
     from intermodal.multidatamodel import MultiDataModel as MultiDataModel
     from intermodal.pipeline import PipelineModel as PipelineModel
     from intermodal.predictor import Predictor as Predictor
@@ -25,8 +29,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Estimator": "estimator",
+    "FileSource": "model_metrics",
     "LocalSession": "local",
+    "MetricsSource": "model_metrics",
     "Model": "model",
+    "ModelMetrics": "model_metrics",
+    "ModelPackage": "model_package",
     "MultiDataModel": "multidatamodel",
     "PipelineModel": "pipeline",
     "Predictor": "predictor",
@@ -42,6 +50,7 @@ _MODULES = frozenset(
     {
         "async_inference",
         "deserializers",
+        "drift_check_baselines",
         "errors",
         "estimator",
         "huggingface",
@@ -49,7 +58,10 @@ _MODULES = frozenset(
         "inputs",
         "iterators",
         "local",
+        "metadata_properties",
         "model",
+        "model_life_cycle",
+        "model_metrics",
         "model_monitor",
         "multidatamodel",
         "mxnet",

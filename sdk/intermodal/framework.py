@@ -235,6 +235,9 @@ class VersionedModel(FrameworkModel):
         """The framework below this one, as in `pytorch2.1.0`; `None` where there is none."""
         return None
 
+    def _framework_facts(self) -> tuple[str | None, str | None]:
+        return self.framework.upper(), self.framework_version
+
     def _code_environment(self, program: str | None) -> dict[str, str]:
         environment = super()._code_environment(program)
         if self.model_server_workers is not None:

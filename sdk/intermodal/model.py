@@ -19,8 +19,8 @@ from intermodal.errors import EndpointFailedError, InvalidArgumentsError
 from intermodal.names import base_from_name, base_name_from_image, name_from_base
 from intermodal.predictor import Predictor, as_predictor, asynchronous
 from intermodal.production_variants import container_def
+from intermodal.registering import Registering
 from intermodal.renamed import MODEL_NAMES, WrittenArguments, refuse_unknown
-from intermodal.served_code import ServedCode
 from intermodal.source import (
     UserCode,
     as_code,
@@ -31,6 +31,7 @@ from intermodal.training_options import Findings, Tags, check_job_name
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
+    from intermodal.model_package import ModelPackage as ModelPackage
     from intermodal.session import Session
     from intermodal.transformer import Transformer
 
@@ -41,7 +42,7 @@ _TRAINING_CODE_SERVES = (
 )
 
 
-class Model(ServedCode):
+class Model(Registering):
     """One model container.
 
     Args:
@@ -281,7 +282,6 @@ class Model(ServedCode):
 
         if self._session is None:
             self._session = session_for(instance_type, None)
-        base = base_name_from_image(self.serving_image_uri(instance_type))
         return Transformer(
             self.create(instance_type, tags),
             instance_count,
@@ -295,10 +295,14 @@ class Model(ServedCode):
             max_payload,
             tags,
             None if self.enable_network_isolation() else env,
-            base,
+            self._job_base(instance_type),
             self.sagemaker_session,
             volume_kms_key,
         )
+
+    def _job_base(self, instance_type: str | None) -> str:
+        """What the names of transform jobs begin with."""
+        return base_name_from_image(self.serving_image_uri(instance_type))
 
     def delete_model(self) -> None:
         """Delete the model; the endpoint that serves it stays."""
@@ -352,3 +356,11 @@ class FrameworkModel(Model):
 
     def _code_environment(self, program: str | None) -> dict[str, str]:
         return super()._code_environment(program or "")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ModelPackage":  # it is a model itself, so it cannot be here from the start
+        from intermodal.model_package import ModelPackage
+
+        return ModelPackage
+    raise AttributeError(f"module 'intermodal.model' has no attribute {name!r}")

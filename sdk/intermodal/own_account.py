@@ -58,6 +58,9 @@ class OwnAccountModel(VersionedModel):
             instance_type=instance_type,
         )
 
+    def _framework_facts(self) -> tuple[str | None, str | None]:
+        return self.framework.upper(), None
+
     def _staged_model(self) -> tuple[str | Mapping[str, Any] | None, str | None]:
         if self.enable_network_isolation() or (self.code or self.inherited_code) is None:
             return super()._staged_model()

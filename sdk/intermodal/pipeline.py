@@ -10,10 +10,13 @@ from intermodal.model import ROLE_IS_MISSING, Model
 from intermodal.names import base_name_from_image, name_from_base
 from intermodal.predictor import as_predictor
 from intermodal.production_variants import pipeline_container_def
+from intermodal.registering import unversioned_container
+from intermodal.registration import Registration, registration
 from intermodal.training_options import Tags
 from intermodal.which_session import session_for
 
 if TYPE_CHECKING:
+    from intermodal.model_package import ModelPackage
     from intermodal.session import Session
 
 _MOST_CONTAINERS = 15
@@ -146,11 +149,77 @@ class PipelineModel:
             self.predictor_cls, self.endpoint_name, self.sagemaker_session, serializer, deserializer
         )
 
+    def register(
+        self,
+        content_types: Sequence[str] | None = None,
+        response_types: Sequence[str] | None = None,
+        inference_instances: Sequence[str] | None = None,
+        transform_instances: Sequence[str] | None = None,
+        model_package_name: str | None = None,
+        model_package_group_name: str | None = None,
+        image_uri: str | None = None,
+        model_metrics: Any = None,
+        metadata_properties: Any = None,
+        marketplace_cert: bool = False,
+        approval_status: str | None = None,
+        description: str | None = None,
+        **further: Any,
+    ) -> "ModelPackage":
+        """Put the chain into the registry; see `Model.register`.
+
+        `image_uri` stands for every model's image in a package without versions.
+        """
+        from intermodal.model_package import ModelPackage
+
+        what = "PipelineModel.register"
+        told = registration(
+            what,
+            further,
+            content_types=content_types,
+            response_types=response_types,
+            inference_instances=inference_instances,
+            transform_instances=transform_instances,
+            model_package_name=model_package_name,
+            model_package_group_name=model_package_group_name,
+            model_metrics=model_metrics,
+            metadata_properties=metadata_properties,
+            marketplace_cert=marketplace_cert,
+            approval_status=approval_status,
+            description=description,
+        )
+        self._check_registered(what, told)
+        if told.model_package_name is None:
+            containers = self.pipeline_container_def(told.instance_type)
+            told = told.in_a_group_named_after(containers[0]["Image"])
+        else:
+            containers = [
+                unversioned_container(
+                    image_uri or model.serving_image_uri(told.instance_type), model.model_data
+                )
+                for model in self.models
+            ]
+        described = [told.described(container) for container in containers]
+        return ModelPackage(
+            role=self.role,
+            model_package_arn=told.create(self.sagemaker_session, described),
+            sagemaker_session=self.sagemaker_session,
+            predictor_cls=self.predictor_cls,
+        )
+
     def delete_model(self) -> None:
         """Delete the model; the endpoint that serves it stays."""
         if self.name is None:
             raise ValueError("this model was not created yet, so there is none to delete")
         self.sagemaker_session.delete_model(self.name)
+
+    def _check_registered(self, what: str, told: Registration) -> None:
+        problems = []
+        for index, model in enumerate(self.models):
+            if model.model_data is None:
+                problems.append(f"`models[{index}]`: has no `model_data`, which a package needs")
+            problems += [f"`models[{index}]`: {one}" for one in model.problems(told.instance_type)]
+        if problems:
+            raise InvalidArgumentsError(what, problems)
 
     def _check(self, instance_type: str | None) -> None:
         problems = []

@@ -1,15 +1,17 @@
 """What becomes of a trained model: it is deployed, or moved over data in S3."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from intermodal.deployment import FURTHER, LEFT_OUT
 from intermodal.model import Model
 from intermodal.names import base_name_from_image, name_from_base
+from intermodal.registration import FURTHER as FURTHER_OF_PACKAGES
 from intermodal.training_arguments import TrainingArguments
 from intermodal.training_request import vpc_config
 
 if TYPE_CHECKING:
+    from intermodal.model_package import ModelPackage
     from intermodal.training_jobs import TrainingJob
     from intermodal.transformer import Transformer
 
@@ -100,6 +102,64 @@ class TrainedModel(TrainingArguments):
             data_capture_config=data_capture_config,
             async_inference_config=async_inference_config,
             **deploying,
+        )
+
+    def register(
+        self,
+        content_types: Sequence[str] | None = None,
+        response_types: Sequence[str] | None = None,
+        inference_instances: Sequence[str] | None = None,
+        transform_instances: Sequence[str] | None = None,
+        image_uri: str | None = None,
+        model_package_name: str | None = None,
+        model_package_group_name: str | None = None,
+        model_metrics: Any = None,
+        metadata_properties: Any = None,
+        marketplace_cert: bool = False,
+        approval_status: str | None = None,
+        description: str | None = None,
+        compile_model_family: str | None = None,
+        model_name: str | None = None,
+        **arguments: Any,
+    ) -> "ModelPackage":
+        """Put the trained model into the registry; see `Model.register`.
+
+        Args:
+            content_types: what it takes.
+            response_types: what it answers.
+            inference_instances: types that it may be deployed on.
+            transform_instances: types that it may transform on.
+            image_uri: instead of the one that serves what was trained.
+            model_package_name: for a package without versions, instead of a group.
+            model_package_group_name: the group; made where there is none of that name.
+            model_metrics: a `ModelMetrics`, or as CreateModelPackage takes it.
+            metadata_properties: a `MetadataProperties`, or as CreateModelPackage takes it.
+            marketplace_cert: the package is for AWS Marketplace.
+            approval_status: `PendingManualApproval` where `None`.
+            description: in words.
+            compile_model_family: not supported.
+            model_name: made from `base_job_name` or the image's name where `None`.
+            arguments: of `create_model`, and of `Model.register` where it has such a name.
+        """
+        if compile_model_family is not None:
+            raise ValueError("`compile_model_family`: compiled models are not supported")
+        telling = {name: arguments.pop(name) for name in FURTHER_OF_PACKAGES if name in arguments}
+        own_image = {"image_uri": image_uri} if image_uri else {}
+        name = model_name or name_from_base(self.base_name())
+        return self.create_model(name=name, **own_image, **arguments).register(
+            content_types,
+            response_types,
+            inference_instances,
+            transform_instances,
+            model_package_name,
+            model_package_group_name,
+            image_uri,
+            model_metrics,
+            metadata_properties,
+            marketplace_cert,
+            approval_status,
+            description,
+            **telling,
         )
 
     def transformer(

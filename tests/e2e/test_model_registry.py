@@ -1,12 +1,24 @@
 """The model registry by boto3: versions are registered, approved, and deployed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from intermodal import LocalSession, ModelPackage
+from intermodal.pytorch import PyTorchModel
 from tests.helpers.engine import RunningEngine
-from tests.helpers.script_mode import INFERENCE_IMAGE, ROLE, invoke, settled_endpoint, store_model
+from tests.helpers.script_mode import (
+    BUCKET,
+    ECHO,
+    INFERENCE_IMAGE,
+    ROLE,
+    invoke,
+    settled_endpoint,
+    store_model,
+    tar_gz,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -76,3 +88,38 @@ def test_a_package_without_versions_needs_no_approval(clients: Clients) -> None:
     create_model(clients, "alone", "alone")
     shown = sagemaker.describe_model(ModelName="alone")["PrimaryContainer"]
     assert shown == {"ModelPackageName": "alone"}
+
+
+def test_our_sdk_registers_a_model_and_deploys_its_package(
+    engine: RunningEngine, clients: Clients, tmp_path: Path
+) -> None:
+    session = LocalSession(engine.home, default_bucket=BUCKET)
+    (tmp_path / "inference.py").write_text(ECHO)
+    (tmp_path / "model.tar.gz").write_bytes(tar_gz({"weights.txt": "ours"}))
+    model = PyTorchModel(
+        str(tmp_path / "model.tar.gz"),
+        ROLE,
+        str(tmp_path / "inference.py"),
+        framework_version="2.13.0",
+        sagemaker_session=session,
+    )
+    package = model.register(
+        ["text/plain"],
+        ["text/plain"],
+        ["ml.m5.large"],
+        ["ml.m5.large"],
+        model_package_group_name="ours",
+        customer_metadata_properties={"accuracy": "0.9"},
+    )
+    shown = clients["sagemaker"].describe_model_package(ModelPackageName=package.model_package_arn)
+    (container,) = shown["InferenceSpecification"]["Containers"]
+    assert (container["Framework"], container["FrameworkVersion"]) == ("PYTORCH", "2.13.0")
+    assert shown["CustomerMetadataProperties"] == {"accuracy": "0.9"}
+
+    again = ModelPackage(
+        ROLE, model_package_arn=package.model_package_arn, sagemaker_session=session
+    )
+    again.deploy(1, "ml.m5.large", endpoint_name="ours")
+    assert invoke(clients["sagemaker-runtime"], "ours", "hello") == "hello ours"
+    shown = clients["sagemaker"].describe_model_package(ModelPackageName=package.model_package_arn)
+    assert shown["ModelApprovalStatus"] == "Approved"

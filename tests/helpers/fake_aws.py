@@ -18,6 +18,7 @@ from botocore import xform_name
 from botocore.awsrequest import AWSResponse
 
 from tests.helpers.fake_jobs import FakeJobs
+from tests.helpers.fake_packages import FakePackages
 
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
@@ -61,11 +62,12 @@ class FakeServiceError(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class FakeAws(FakeJobs):
+class FakeAws(FakeJobs, FakePackages):
     """Answers what the SDK asks, and remembers all of it."""
 
     def __init__(self, plan: JobPlan | None = None) -> None:
-        super().__init__()
+        FakeJobs.__init__(self)
+        FakePackages.__init__(self)
         self.plan = plan or JobPlan()
         self.calls: list[Call] = []
         self.objects: dict[tuple[str, str], bytes] = {}

@@ -91,6 +91,15 @@ def test_many_models_are_served_and_added_while_they_are(user: User) -> None:
     assert told(output, "late") == "[4.0]"
 
 
+def test_what_was_trained_is_registered_and_deployed_from_its_package(user: User) -> None:
+    output = user.runs("v2_registry.py")
+    assert told(output, "versions") == "1 2"
+    assert told(output, "before") == "PendingManualApproval"
+    assert told(output, "after") == "Approved"
+    assert told(output, "rejected") == "Rejected for now"
+    assert told(output, "prediction") == "[2.0, 4.0]"
+
+
 @pytest.mark.usefixtures("notebook")
 def test_nothing_was_sent_to_aws(proxy: WatchedProxy) -> None:
     assert proxy.to_aws == []

@@ -55,6 +55,11 @@ class HuggingFaceModel(VersionedModel):
         """What the transformers run on."""
         return base_framework(self.tensorflow_version, self.pytorch_version)
 
+    def _framework_facts(self) -> tuple[str | None, str | None]:
+        if self.tensorflow_version:
+            return "TENSORFLOW", self.tensorflow_version
+        return "PYTORCH", self.pytorch_version
+
 
 def base_framework(tensorflow_version: str | None, pytorch_version: str | None) -> str | None:
     """What transformers run on, as in `pytorch2.1.0`; `None` where nobody said.

@@ -19,6 +19,7 @@ from tests.helpers import (
     parity_defaults,
     parity_frameworks,
     parity_processing,
+    parity_registry,
     parity_transform,
     parity_tuning,
 )
@@ -182,6 +183,7 @@ PROGRAMS: list[Callable[[Session, Path], None]] = [
     *parity_defaults.PROGRAMS,
     *parity_frameworks.PROGRAMS,
     *parity_processing.PROGRAMS,
+    *parity_registry.PROGRAMS,
     *parity_transform.PROGRAMS,
     *parity_tuning.PROGRAMS,
 ]
