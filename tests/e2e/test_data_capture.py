@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import threading
 import time
 from typing import Any
 
@@ -122,6 +123,37 @@ def test_a_planned_restart_loses_no_capture_and_a_kill_only_the_last_half_second
     engine.start()
     found = wait_for_lines(clients["s3"], BUCKET, prefix, 40)
     assert sorted(int(data_of(one, "Input")) for one in found) == list(range(40))
+
+
+def test_under_traffic_every_call_that_was_answered_is_captured_over_a_planned_restart(
+    engine: RunningEngine, clients: Clients
+) -> None:
+    prefix = deploy(clients, "busy", count=2)
+    answered: list[list[str]] = [[], []]
+    ended = threading.Event()
+
+    def call(number: int) -> None:
+        runtime = engine.client("sagemaker-runtime")
+        for count in range(100_000):
+            if ended.is_set():
+                return
+            body = f"{number}-{count}"
+            runtime.invoke_endpoint(EndpointName="busy", ContentType="text/csv", Body=body)
+            answered[number].append(body)
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.5)
+    engine.restart()
+    time.sleep(0.5)
+    ended.set()
+    for thread in threads:
+        thread.join()
+    engine.restart()
+    found = {data_of(one, "Input") for one in captured_lines(clients["s3"], BUCKET, prefix)}
+    assert min(map(len, answered)) > 10
+    assert {*answered[0], *answered[1]} <= found
 
 
 def test_an_update_changes_what_is_captured(clients: Clients) -> None:

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpo
 
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from intermodal_engine.router.instance import Backend
 from intermodal_engine.router.invocation import Invocation, InvocationResult
@@ -45,7 +45,7 @@ class CaptureRule:
     json_types: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Captured:
     """A call that is kept.
 
@@ -63,14 +63,14 @@ class Captured:
     backend: Backend
     at: float
     request_headers: Mapping[str, str]
-    request: tuple[bytes, ...]
-    answer_headers: Mapping[str, str]
-    answer: tuple[bytes, ...]
+    request: list[bytes] = field(default_factory=list)
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
+    answer: list[bytes] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
         """What it takes in memory, about."""
-        return _OVERHEAD_BYTES + sum(map(len, self.request + self.answer))
+        return _OVERHEAD_BYTES + sum(map(len, self.request)) + sum(map(len, self.answer))
 
 
 class Captures:
@@ -130,7 +130,7 @@ class Captures:
         rule = self._chosen(backend)
         if rule is None:
             return await send(invocation)
-        kept = _Kept(self, rule, backend, self._now(), invocation)
+        kept = _Kept(self, Captured(rule, backend, self._now(), invocation.headers))
         try:
             result = await send(kept.request(invocation))
         except BaseException:
@@ -180,30 +180,20 @@ class Captures:
 class _Kept:
     """One call of the sample, from its request to the end of its answer."""
 
-    def __init__(
-        self,
-        captures: Captures,
-        rule: CaptureRule,
-        backend: Backend,
-        at: float,
-        invocation: Invocation,
-    ) -> None:
+    __slots__ = ("_captured", "_captures", "_held_bytes", "_is_dropped")
+
+    def __init__(self, captures: Captures, captured: Captured) -> None:
         self._captures = captures
-        self._rule = rule
-        self._backend = backend
-        self._at = at
-        self._headers = invocation.headers
-        self._request: list[bytes] = []
-        self._answer: list[bytes] = []
+        self._captured = captured
         self._held_bytes = 0
         self._is_dropped = False
 
     def request(self, invocation: Invocation) -> Invocation:
         """The request as it is to be sent; a stream leaves its parts here while it flows."""
-        if not self._rule.has_input:
+        if not self._captured.rule.has_input:
             return invocation
         if isinstance(invocation.body, bytes):
-            self._request.append(invocation.body)
+            self._captured.request.append(invocation.body)
             return invocation
         return replace(invocation, body=self._copied(invocation.body))
 
@@ -213,33 +203,24 @@ class _Kept:
             self.drop()
             return result
         if isinstance(result.body, bytes):
-            if self._rule.has_output:
-                self._answer.append(result.body)
+            if self._captured.rule.has_output:
+                self._captured.answer.append(result.body)
             self.finish(result.headers)
             return result
         return replace(result, body=_CopiedAnswer(result.body, self, result.headers))
 
     def add_to_answer(self, part: bytes) -> None:
         """Keeps part of the answer."""
-        if self._rule.has_output and self._hold(part):
-            self._answer.append(part)
+        if self._captured.rule.has_output and self._hold(part):
+            self._captured.answer.append(part)
 
     def finish(self, headers: Mapping[str, str]) -> None:
         """The answer is whole."""
         if self._is_dropped:
             return
         self.drop()
-        self._captures.keep(
-            Captured(
-                self._rule,
-                self._backend,
-                self._at,
-                self._headers,
-                tuple(self._request),
-                headers,
-                tuple(self._answer),
-            )
-        )
+        self._captured.answer_headers = headers
+        self._captures.keep(self._captured)
 
     def drop(self) -> None:
         """Keeps nothing of it."""
@@ -251,7 +232,7 @@ class _Kept:
     async def _copied(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for part in body:
             if self._hold(part):
-                self._request.append(part)
+                self._captured.request.append(part)
             yield part
 
     def _hold(self, part: bytes) -> bool:

@@ -13,14 +13,14 @@ _INPUT = frozenset({"Input", "InputAndOutput"})
 _OUTPUT = frozenset({"Output", "InputAndOutput"})
 
 
-def is_enabled(config: Mapping[str, Any]) -> bool:
-    """Whether anything is captured: yes, unless `EnableCapture` says no."""
-    return bool(config.get("EnableCapture", True))
+def is_enabled(config: Mapping[str, Any] | None) -> bool:
+    """Whether a configuration is there, and captures: it does unless `EnableCapture` says no."""
+    return config is not None and bool(config.get("EnableCapture", True))
 
 
 def rule_of(config: Mapping[str, Any] | None) -> CaptureRule | None:
     """The rule by which calls are kept; None where none is."""
-    if not config or not is_enabled(config) or not config["InitialSamplingPercentage"]:
+    if config is None or not is_enabled(config) or not config["InitialSamplingPercentage"]:
         return None
     modes = {option["CaptureMode"] for option in config["CaptureOptions"]}
     place = parse_s3_uri(config["DestinationS3Uri"])

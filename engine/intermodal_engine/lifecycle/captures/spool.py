@@ -46,14 +46,20 @@ class SpoolFile:
     size_bytes: int = 0
 
     def append(self, lines: Iterable[bytes]) -> None:
-        """Adds lines.
+        """Adds lines, all or none.
 
         Raises:
             OSError: the disk has no room.
         """
-        with self.path.open("ab") as file:
-            for line in lines:
-                self.size_bytes += file.write(line)
+        before = self.size_bytes
+        try:
+            with self.path.open("ab") as file:
+                for line in lines:
+                    self.size_bytes += file.write(line)
+        except OSError:
+            os.truncate(self.path, before)
+            self.size_bytes = before
+            raise
 
     def remove(self) -> None:
         """Forgets it; call when its lines are in S3, or nobody will have them."""

@@ -133,7 +133,7 @@ class CaptureWriter:
                 self._wait(file, error)
 
     def _put(self, file: SpoolFile) -> None:
-        if file.path.exists():
+        if file.size_bytes and file.path.exists():
             self._objects.put_file(file.place.bucket, file.place.key, file.path)
         file.remove()
 

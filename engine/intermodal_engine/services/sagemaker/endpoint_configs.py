@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from intermodal_engine.lifecycle.captures.rules import is_enabled
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import check_destination
@@ -195,7 +196,7 @@ def _check_components(parameters: Parameters) -> None:
         )
     if "ExecutionRoleArn" not in parameters:
         raise invalid("ExecutionRoleArn must be given where production variants have no ModelName")
-    if parameters.get("DataCaptureConfig", {}).get("EnableCapture"):
+    if is_enabled(parameters.get("DataCaptureConfig")):
         raise not_served("`DataCaptureConfig` with inference components", "leave it out")
     for variant in variants:
         scaling = variant.get("ManagedInstanceScaling", {})

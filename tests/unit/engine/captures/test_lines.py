@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -44,9 +45,9 @@ def captured(
         BACKEND,
         AT,
         {**sent, **(headers or {})},
-        (request[:1], request[1:]),
+        [request[:1], request[1:]],
         {"content-type": "application/json; charset=utf-8"},
-        (answer,),
+        [answer],
     )
 
 
@@ -61,7 +62,8 @@ def line(one: Captured) -> dict[str, Any]:
 def test_the_line_is_that_of_aws() -> None:
     found = line(captured())
     event_id = found["eventMetadata"].pop("eventId")
-    assert len(event_id) == 36
+    assert uuid.UUID(event_id).version == 4
+    assert str(uuid.UUID(event_id)) == event_id
     assert found == {
         "captureData": {
             "endpointInput": {

@@ -50,7 +50,7 @@ def call(world: World, body: bytes = b"1", generation: int = 1) -> None:
     rule = captures._chosen(backend)
     if rule is not None:
         headers = {"Content-Type": "text/csv"}
-        captures.keep(Captured(rule, backend, world.clock.now(), headers, (body,), {}, ()))
+        captures.keep(Captured(rule, backend, world.clock.now(), headers, [body]))
     world.settle()
 
 

@@ -570,7 +570,6 @@ def test_a_component_needs_an_endpoint_in_service_with_a_variant_for_it(world: W
             {
                 "ExecutionRoleArn": "arn:aws:iam::123456789012:role/r",
                 "DataCaptureConfig": {
-                    "EnableCapture": True,
                     "InitialSamplingPercentage": 100,
                     "DestinationS3Uri": "s3://kept/captures",
                     "CaptureOptions": [{"CaptureMode": "Input"}],
