@@ -99,14 +99,12 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     data = session.upload_data(__file__, key_prefix="any")
     image = f"pytorch-inference:{VERSION}-cpu-py312"
     model = Model(image, data, ROLE, sagemaker_session=session)
-    row = PipelineModel([model, model], ROLE, sagemaker_session=session)
     serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
     return {
         "AsyncInferenceConfig": lambda: model.deploy(
             1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
         ),
         "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
-        "Containers": lambda: row.deploy(1, "ml.m5.large"),
     }
 
 
@@ -115,7 +113,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     [
         "AsyncInferenceConfig",
         "ServerlessConfig",
-        "Containers",
     ],
 )
 def test_what_the_engine_does_not_serve_it_names(
@@ -144,6 +141,20 @@ def test_many_models_are_served_and_added_while_they_are(
     assert predictor.predict([1], target_model="deep/2.tar.gz") == [2]
     predictor.delete_model()
     predictor.delete_endpoint()
+
+
+def test_models_in_a_row_are_deployed_as_one(
+    model_of: Callable[[int], Model], session: LocalSession
+) -> None:
+    row = PipelineModel(
+        [model_of(2), model_of(5)], ROLE, predictor_cls=Predictor, sagemaker_session=session
+    )
+    predictor = row.deploy(
+        1, "ml.m5.large", serializer=JSONSerializer(), deserializer=JSONDeserializer()
+    )
+    assert predictor.predict([1, 2]) == [10, 20]
+    predictor.delete_endpoint()
+    row.delete_model()
 
 
 def test_an_answer_is_streamed(predictor: Predictor) -> None:

@@ -15,7 +15,8 @@ from intermodal_engine.store.statistic_sets import SetSeries, StatisticSet, Stat
 NAMESPACE = "AWS/SageMaker"
 UNITS = dict.fromkeys(
     (
-        *("ModelLatency", "OverheadLatency", "ModelLoadingWaitTime", "ModelLoadingTime"),
+        *("ModelLatency", "OverheadLatency", "ContainerLatency"),
+        *("ModelLoadingWaitTime", "ModelLoadingTime"),
         *("ModelDownloadingTime", "ModelUnloadingTime"),
     ),
     "Microseconds",
@@ -65,10 +66,11 @@ class EndpointMetrics:
     def flush(self) -> None:
         """Keeps what there is by now; with nothing there is no transaction."""
         measured = self._router.measurements.take()
-        for one in measured:
+        whole = [one for one in measured if not one.backend.container]
+        for one in whole:
             self._add_up(one)
         kept = [one for measurement in measured for one in _sets(measurement)]
-        kept += _by_instance(measured, self._router.ready)
+        kept += _by_instance(whole, self._router.ready)
         if kept:
             self._sets.add(kept)
 
@@ -130,6 +132,9 @@ def _by_instance(
 def _dimensions(backend: Backend) -> Iterator[Mapping[str, str]]:
     """AWS's own set; and the instance's and the zone's, under the names AWS has for them."""
     variant = {"EndpointName": backend.endpoint, "VariantName": backend.variant}
+    if backend.container:
+        yield {**variant, "ContainerName": backend.container}
+        return
     yield variant
     if backend.component:
         yield {"InferenceComponentName": backend.component}

@@ -4,33 +4,21 @@ A *member* is one instance of one variant in one zone. Members are kept in the e
 that a restarted engine finds them again; this module turns them into running instances and back.
 """
 
-import math
-import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from intermodal_contract import env
-from intermodal_contract.instance import instance_type
-from intermodal_contract.serving_http import MODELS_FOLDER
 from intermodal_engine import folders
-from intermodal_engine.drivers.base import (
-    InstanceSpec,
-    InstanceState,
-    InstanceStatus,
-    Mount,
-    MountMode,
-)
+from intermodal_engine.drivers.base import Instance, InstanceState, InstanceStatus
 from intermodal_engine.lifecycle.captures.rules import rule_of
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.fleet_kind import FleetKind
-from intermodal_engine.lifecycle.instances import EngineAccess, Instances, instance_id
-from intermodal_engine.lifecycle.limits import limits_of
-from intermodal_engine.lifecycle.model_files import ModelStore, is_multi_model
+from intermodal_engine.lifecycle.fleet_specs import FleetSpecs, MemberContainer
+from intermodal_engine.lifecycle.instances import EngineAccess, Instances
+from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.served import fetched, is_direct
 from intermodal_engine.router.instance import target_of
-from intermodal_engine.router.model import ModelSource
 from intermodal_engine.router.router import (
     Backend,
     ComponentRequiredError,
@@ -45,9 +33,7 @@ from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record
 
-PORT = 8080
 ZONE_LETTERS = "abc"
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +129,7 @@ class Fleet:
         self._instances = instances
         self._router = router
         self._models = models
-        self._log_streams = log_streams
-        self._settings = settings
-        self._access = access
+        self._specs = FleetSpecs(kind, log_streams, settings, access)
 
     def prepare(self, variants: Mapping[str, Any]) -> dict[str, Any]:
         """The variants of a deployment with their models fetched.
@@ -155,8 +139,8 @@ class Fleet:
         """
         prepared = {}
         for name, variant in variants.items():
-            folder = None if is_bare(variant) else self._models.fetch(variant["container"])
-            prepared[name] = {**variant, "model_folder": str(folder) if folder else None}
+            folders = {"model_folder": None} if is_bare(variant) else fetched(self._models, variant)
+            prepared[name] = {**variant, **folders}
         return prepared
 
     def prepare_member(self, record: Record, member: Member) -> bool:
@@ -166,17 +150,21 @@ class Fleet:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it cannot be had.
         """
-        return _is_place(record, member) or self._instances.prepare(self._spec(record, member))
+        if _is_place(record, member):
+            return True
+        specs = [one.spec for one in self._containers(record, member)]
+        ready = [self._instances.prepare(spec) for spec in specs]  # all are begun at once
+        return all(ready)
 
-    def image(self, record: Record, member: Member) -> str | None:
-        """The image that a member runs on, by digest; None where no image does.
+    def images(self, record: Record, member: Member) -> list[str | None]:
+        """The images that a member's containers run on, by digest; None where no image does.
 
         Raises:
             PlanRefusedError: it cannot run here.
         """
         if _is_place(record, member):
-            return None
-        return self._instances.image(self._spec(record, member))
+            return []
+        return [self._instances.image(one.spec) for one in self._containers(record, member)]
 
     def ensure(self, record: Record, member: Member) -> InstanceStatus:
         """Starts a member, or finds it, puts it before the router, and says how it is.
@@ -187,8 +175,12 @@ class Fleet:
         """
         if _is_place(record, member):
             return InstanceStatus(InstanceState.RUNNING, started_at=member.started_at)
-        instance = self._instances.ensure(self._spec(record, member))
-        host, port = instance.addresses[PORT]
+        containers = self._containers(record, member)
+        for one in containers:
+            one.served.lay_out(one.spec.ml)
+        instances = [self._instances.ensure(one.spec) for one in containers]
+        reached = [one.where(each) for one, each in zip(containers, instances, strict=True)]
+        first = reached[0]
         self._router.add(
             Backend(
                 backend_id=member.member_id,
@@ -196,13 +188,15 @@ class Fleet:
                 variant=member.variant,
                 generation=member.generation,
                 zone=member.zone,
-                host=host,
-                port=port,
-                models=self._models_of(record, member),
+                host=first.host,
+                port=first.port,
+                models=first.models,
                 component=component_of(record),
+                containers=tuple(reached) if first.name else (),
+                is_direct=is_direct(_variants(record, member)[member.variant]),
             )
         )
-        return self._instances.status(instance)
+        return self._together(member, instances)
 
     def direct(self, record: Record) -> None:
         """Sends the endpoint's traffic where its record says, by its variants' weights."""
@@ -235,8 +229,7 @@ class Fleet:
     def forget(self, record: Record) -> None:
         """Drops a fleet whose members have all ended, and its folder."""
         self._router.forget(traffic_of(record))
-        folder = self._settings.instances_folder / self.kind.name / record.name
-        folders.remove(folder)
+        folders.remove(self._specs.fleet_folder(record))
 
     def health(self, record: Record, member: Member) -> Health:
         """What the router knows of it."""
@@ -253,91 +246,57 @@ class Fleet:
         if _is_place(record, member):
             return True
         self._router.drain(member.member_id)
-        instance = self._instances.find(self._spec(record, member))
-        if instance is None:
-            self._router.remove(member.member_id)
-            return True
-        status = self._instances.status(instance)
-        if status.state == "running":
+        found = [self._instances.find(one.spec) for one in self._containers(record, member)]
+        instances = [one for one in found if one is not None]
+        running = [
+            one for one in instances if self._instances.status(one).state is InstanceState.RUNNING
+        ]
+        if running:
             if self._router.in_flight(member.member_id) == 0:
-                self._instances.stop(instance)
+                for one in running:
+                    self._instances.stop(one)
             return False
         self._router.remove(member.member_id)
-        self._instances.forget(instance)
-        folders.remove(instance.folder)
+        for one in instances:
+            self._instances.forget(one)
+            folders.remove(one.folder)
         return True
 
     def last_words(self, record: Record, member: Member) -> str:
-        """The end of a member's output, for a FailureReason."""
-        return last_words(self._log_file(record, member))
+        """The end of the output of each of a member's containers, for a FailureReason."""
+        words = [
+            (one.served.name, last_words(one.spec.log)) for one in self._containers(record, member)
+        ]
+        return "; ".join(f"container {name}: {said}" if name else said for name, said in words)
 
     def log_group(self, record: Record) -> str:
         """Its CloudWatch Logs group."""
-        return f"{self.kind.log_group_prefix}{record.name}"
+        return self._specs.log_group(record)
 
-    def _folder(self, record: Record, member: Member) -> Path:
-        return self._settings.instances_folder / self.kind.name / record.name / member.member_id
-
-    def _models_of(self, record: Record, member: Member) -> ModelSource | None:
-        """Where the models of a member that serves many come from."""
-        variant = _variants(record, member)[member.variant]
-        container = variant["container"]
-        if not is_multi_model(container):
-            return None
-        caching = container.get("MultiModelConfig", {}).get("ModelCacheSetting", "Enabled")
-        volume = variant.get("volume_gib")
-        return ModelSource(
-            prefix=container["ModelDataUrl"],
-            folder=str(self._folder(record, member) / "ml" / MODELS_FOLDER),
-            is_cached=caching == "Enabled",
-            limit_bytes=volume * _GIB if volume else None,
-        )
-
-    def _spec(self, record: Record, member: Member) -> InstanceSpec:
+    def _containers(self, record: Record, member: Member) -> list[MemberContainer]:
         variants = _variants(record, member)
-        variant = variants[member.variant]
-        container = variant["container"]
-        folder = self._folder(record, member)
-        model = variant.get("model_folder")
-        mounts = (Mount(Path(model), "/opt/ml/model", MountMode.VIEW),) if model else ()
-        # Without any, the model is what a container's own image has there.
-        (folder / "ml" / ("model" if mounts else "")).mkdir(parents=True, exist_ok=True)
-        owner = f"{self.kind.name}/{record.name}"
-        network = f"{owner}/{member.member_id}"
-        modes = {}
-        if is_multi_model(container):
-            modes[env.MULTI_MODEL] = "true"
-            (folder / "ml" / MODELS_FOLDER).mkdir(exist_ok=True)
-        limits = limits_of(variant["instance_type"]).within(variant.get("needs"))
-        is_isolated = variant.get("network_isolation", False)
-        access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
-        return InstanceSpec(
-            instance_id=instance_id(self.kind.name, record.name, member.member_id, 0),
-            host=member.member_id,
-            hosts=(member.member_id,),
-            network=network,
-            folder=folder,
-            ml=folder / "ml",
-            image=container["Image"],
-            command=("serve",),
-            environment={
-                env.NUM_CPUS: str(_cores_of_one(variants, variant)),
-                **container.get("Environment", {}),
-                **modes,
-                **access,
-            },
-            log=self._log_file(record, member),
-            mounts=mounts,
-            ports=(PORT,),
-            memory_bytes=limits.memory_bytes,
-            cpus=limits.cpus,
-            stop_grace_s=self._settings.serving_stop_grace_s,
-            outbound=not is_isolated,
-        )
+        return self._specs.containers(record, variants, member.variant, member.member_id)
 
-    def _log_file(self, record: Record, member: Member) -> Path:
-        stream = f"{member.variant}/{member.member_id}"
-        return self._log_streams.path(self.log_group(record), stream)
+    def _together(self, member: Member, instances: list[Instance]) -> InstanceStatus:
+        """How all of a member's containers are: when one has ended, the others are to end too.
+
+        The member has ended when they all have, and as the first of them did.
+        """
+        statuses = [self._instances.status(one) for one in instances]
+        ended = [status for status in statuses if status.state is not InstanceState.RUNNING]
+        if not ended:
+            return statuses[0]
+        running = [
+            one
+            for one, status in zip(instances, statuses, strict=True)
+            if status.state is InstanceState.RUNNING
+        ]
+        if running:
+            self._router.drain(member.member_id)
+            for one in running:
+                self._instances.stop(one)
+            return InstanceStatus(InstanceState.RUNNING, started_at=member.started_at)
+        return min(ended, key=lambda one: (one.ended_at or 0.0, one.signal is not None))
 
 
 def endpoint_of(record: Record) -> str:
@@ -380,16 +339,3 @@ def _strategy(variant: Mapping[str, Any]) -> Strategy:
     """What the variant's `RoutingConfig` says; by default the instance with the least to do."""
     routing = variant.get("routing") or {}
     return Strategy(routing.get("RoutingStrategy", Strategy.LEAST_OUTSTANDING_REQUESTS))
-
-
-def _cores_of_one(variants: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
-    """The cores of this machine that one instance may use, as many as its type has at most.
-
-    The endpoint's instances share the machine, where on AWS each has one of its own: `serve` starts
-    a worker a core, and all the instances' workers together shall not be more than there are cores.
-    """
-    together = sum(int(each["count"]) for each in variants.values())
-    share = len(os.sched_getaffinity(0)) // max(1, together)
-    whole = instance_type(variant["instance_type"]).vcpus
-    own = float((variant.get("needs") or {}).get("NumberOfCpuCoresRequired", whole))
-    return max(1, min(math.ceil(own), share))

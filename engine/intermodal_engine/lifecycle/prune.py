@@ -23,6 +23,7 @@ from intermodal_engine.lifecycle import (
     transform_instances,
 )
 from intermodal_engine.lifecycle.fleet_kind import FLEET_KINDS
+from intermodal_engine.lifecycle.served import model_folders
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.records import Record, Records
@@ -103,11 +104,12 @@ def _instance_folders(
 
 def _models(settings: Settings, records: Records, before: float) -> Iterator[tuple[str, Path]]:
     used = {
-        variant.get("model_folder")
+        folder
         for kind in FLEET_KINDS
         for record in records.all(kind.name)
         for deployment in record.state["deployments"].values()
         for variant in deployment["variants"].values()
+        for folder in model_folders(variant)
     }
     for folder in _children(settings.models_folder):
         if str(folder) not in used and _is_older(folder, before):

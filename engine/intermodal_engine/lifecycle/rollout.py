@@ -170,12 +170,12 @@ class Rollouts:
         if not all(ready):
             return False
         now = self._clock.now()
-        images = {one.variant: self._fleet.image(record, one) for one in members}
+        images = {one.variant: self._fleet.images(record, one) for one in members}
         with self._records.edit(self._kind, record.name) as draft:
             deployment = deployment_of(draft.state, generation)
             deployment.update(prepared=True, begun_at=now, resolved_at=now)
-            for name, image in images.items():
-                deployment["variants"][name]["resolved_image"] = image
+            for name, resolved in images.items():
+                deployment["variants"][name]["resolved_images"] = resolved
         return True
 
     def _launch(self, record: Record, generation: int, members: list[Member]) -> float:

@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from intermodal_engine.lifecycle import (
     training_instances,
     transform_instances,
 )
+from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
+from intermodal_engine.lifecycle.served import containers_of
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.records import Record, Records
@@ -37,10 +39,16 @@ _OPEN = (TrainingJobStatus.IN_PROGRESS, TrainingJobStatus.STOPPING)
 class _Instance:
     """One that may run: where its metrics are shown, and what it is measured against."""
 
-    folder: Path
+    folders: tuple[Path, ...]
     namespace: str
     dimensions: tuple[Mapping[str, str], ...]
     memory_bytes: float
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """No other has it."""
+        return ":".join(map(str, self.folders))
 
 
 class UsageMetrics:
@@ -79,10 +87,14 @@ class UsageMetrics:
 
     def sample(self) -> None:
         """Takes one sample; processor time is what was used since the last one."""
-        instances = {str(one.folder): one for one in self._instances()}
-        now, found = self._clock.now(), {}
-        if instances:
-            found = usages({name: one.folder for name, one in instances.items()})
+        instances = {one.name: one for one in self._instances()}
+        folders = {str(folder): folder for one in instances.values() for folder in one.folders}
+        now, measured = self._clock.now(), usages(folders) if folders else {}
+        found = {
+            name: _together([measured[str(folder)] for folder in one.folders])
+            for name, one in instances.items()
+            if all(str(folder) in measured for folder in one.folders)
+        }
         kept = [
             entry
             for name, usage in found.items()
@@ -99,7 +111,7 @@ class UsageMetrics:
     def _entries(
         self, one: _Instance, name: str, usage: Usage, now: float
     ) -> Iterator[tuple[SetSeries, int, StatisticSet]]:
-        models = self._loaded_models(one.folder.name)
+        models = self._loaded_models(one.member)
         if models is not None:
             yield from _series(one, "LoadedModelCount", "None", models, now)
         percents = {"MemoryUtilization": 100 * usage.memory_bytes / one.memory_bytes}
@@ -126,18 +138,35 @@ class UsageMetrics:
             deployment = deployment_of(record.state, member.generation)
             variant = {**owner, "VariantName": member.variant}
             whole = owner if record.kind == COMPONENT.name else variant
+            served = deployment["variants"][member.variant]
+            if is_bare(served):
+                continue
+            base = self._folder / record.kind / record.name / member.member_id
+            memory_bytes = _memory(served["instance_type"])
+            containers = {one.name: one.within(base) for one in containers_of(served)}
             yield _Instance(
-                self._folder / record.kind / record.name / member.member_id,
+                tuple(containers.values()),
                 namespace,
                 (whole, {**variant, "InstanceId": member.member_id}),
-                _memory(deployment["variants"][member.variant]["instance_type"]),
+                memory_bytes,
+                member.member_id,
             )
+            for name, folder in containers.items() if len(containers) > 1 else ():
+                dimensions = {**variant, "ContainerName": name}
+                yield _Instance((folder,), namespace, (dimensions,), memory_bytes)
 
     def _of_job(self, record: Record, namespace: str) -> Iterator[_Instance]:
         folder = self._folder / record.kind / record.name
         for host in sorted(folder.iterdir()) if folder.is_dir() else ():
             dimensions = {"Host": f"{record.name}/{host.name}"}
-            yield _Instance(host, namespace, (dimensions,), _memory("local"))
+            yield _Instance((host,), namespace, (dimensions,), _memory("local"))
+
+
+def _together(usages: Sequence[Usage]) -> Usage:
+    return Usage(
+        cpu_s=sum(one.cpu_s for one in usages),
+        memory_bytes=sum(one.memory_bytes for one in usages),
+    )
 
 
 def _series(

@@ -246,9 +246,7 @@ class Connection(asyncio.Protocol):
             if incoming.is_complete:
                 self.end()
                 return b""
-            if self._is_paused and self._transport is not None:
-                self._is_paused = False
-                self._transport.resume_reading()
+            self._read_on()
             await self._until_more()
         return incoming.take()
 
@@ -263,6 +261,7 @@ class Connection(asyncio.Protocol):
             callback, self.on_end = self.on_end, None
             callback()
         if self._is_sent and self._incoming.is_clean and self.is_open:
+            self._read_on()  # the whole answer may have come before any of it was taken
             self._pool.release(self)
         else:
             self.abort()
@@ -351,6 +350,11 @@ class Connection(asyncio.Protocol):
             self._transport.write(chunk)
             await self._may_write.wait()
         self._is_sent = True
+
+    def _read_on(self) -> None:
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
 
     def _on_timeout(self) -> None:
         self._fail(AnswerTimeoutError("the instance did not answer in time"))

@@ -11,6 +11,9 @@ RouterError                  anything below
 │   └── ModelChangedError    the archive was replaced while it was fetched
 ├── TargetNotSupportedError  the request names a model, and the endpoint does not serve many
 ├── TargetMissingError       the request names no model, and the endpoint serves many
+├── ContainerNotSupportedError  the request names a container, and each goes to all or to one
+├── ContainerMissingError    the request names no container, and must name one
+├── UnknownContainerError    the endpoint has no container of that name
 ├── ModelLoadError           the container does not load the model
 ├── ModelNotReadyError       the model is loading still
 ├── NoRoomError              the instance's disk is full
@@ -22,11 +25,35 @@ RouterError                  anything below
 └── AnswerTimeoutError       the instance did not answer in time
 """
 
+from dataclasses import dataclass
 from http import HTTPStatus
 
 
 class RouterError(Exception):
-    """Something between the router and an instance went wrong."""
+    """Something between the router and an instance went wrong.
+
+    Attributes:
+        container: which of several containers it is about; empty for an only one.
+        steps: what containers have done until then.
+    """
+
+    container: str = ""
+    steps: "tuple[Step, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one of several containers did with a request.
+
+    Attributes:
+        container: its name.
+        status: of its answer; 500 stands for none.
+        seconds: until that.
+    """
+
+    container: str
+    status: int
+    seconds: float
 
 
 class UnknownEndpointError(RouterError):
@@ -67,6 +94,18 @@ class TargetNotSupportedError(RouterError):
 
 class TargetMissingError(RouterError):
     """The request names no model, and the endpoint serves many."""
+
+
+class ContainerNotSupportedError(RouterError):
+    """The request names a container, and the endpoint hands each request to all or to one."""
+
+
+class ContainerMissingError(RouterError):
+    """The request names no container, and the endpoint wants one named."""
+
+
+class UnknownContainerError(RouterError):
+    """The endpoint has no container of that name."""
 
 
 class ModelLoadError(RouterError):
@@ -128,6 +167,13 @@ def status_of(error: RouterError) -> int:
     """As which HTTP status a failed invocation counts."""
     if isinstance(error, ModelLoadError):
         return error.status
-    mistakes = (InvalidTargetError, TargetNotSupportedError, TargetMissingError)
-    is_mistake = isinstance(error, mistakes)
+    is_mistake = isinstance(
+        error,
+        InvalidTargetError
+        | TargetNotSupportedError
+        | TargetMissingError
+        | ContainerNotSupportedError
+        | ContainerMissingError
+        | UnknownContainerError,
+    )
     return HTTPStatus.BAD_REQUEST if is_mistake else HTTPStatus.INTERNAL_SERVER_ERROR

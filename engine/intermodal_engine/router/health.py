@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import AnswerTimeoutError, ConnectFailedError, RouterError
-from intermodal_engine.router.instance import Health, Watched
+from intermodal_engine.router.instance import Health, Link, Watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def _is_alarmed_within(watched: Watched, interval_s: float) -> bool:
 
 
 def _judge(watched: Watched, error: RouterError | None, rhythm: Rhythm) -> Health:
-    was_heard = watched.pool.take_heard()
+    was_heard = watched.take_heard()
     if error is None:
         watched.failures = watched.silences = 0
         watched.is_suspect = False
@@ -103,12 +103,20 @@ def _interval_s(watched: Watched, rhythm: Rhythm) -> float:
 
 
 async def _ping(watched: Watched, timeout_s: float) -> RouterError | None:
-    host = f"{watched.backend.host}:{watched.backend.port}"
-    head = request_head("GET", "/ping", host, {}, 0)
+    """What is wrong with one of the containers; None where all answer well."""
+    for link in watched.links:
+        error = await _ping_container(link, timeout_s)
+        if error is not None:
+            return error
+    return None
+
+
+async def _ping_container(link: Link, timeout_s: float) -> RouterError | None:
+    head = request_head("GET", "/ping", link.host, {}, 0)
     try:
         # The kernel lets nobody in either, once too many wait for a server that is busy.
         async with asyncio.timeout(timeout_s):
-            connection = await watched.pool.acquire()
+            connection = await link.pool.acquire()
         answer = await connection.exchange(head, b"", timeout_s)
         if not isinstance(answer.body, bytes):
             async for _ in answer.body:

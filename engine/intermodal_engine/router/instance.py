@@ -24,6 +24,23 @@ class Health(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """One of several containers of an instance.
+
+    Attributes:
+        name: its `ContainerHostname`, or `container-` and its place; empty for an only one.
+        host: IP address.
+        port: TCP port.
+        models: where its models come from, if it serves many.
+    """
+
+    name: str
+    host: str
+    port: int
+    models: ModelSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """An instance of an endpoint, as the router is told of it.
 
@@ -38,6 +55,10 @@ class Backend:
         models: where the models of an instance that serves many come from; None: it serves one.
         component: the inference component that it is a copy of; empty for an instance that has the
             variant's model.
+        containers: where it has several, all of them in their order; each gets what the one before
+            it has answered.
+        is_direct: each request names the container that it is for.
+        container: in a measurement, the container that was measured; empty for all of it.
     """
 
     backend_id: str
@@ -49,6 +70,9 @@ class Backend:
     port: int
     models: ModelSource | None = None
     component: str = ""
+    containers: tuple[Container, ...] = ()
+    is_direct: bool = False
+    container: str = ""
 
     @property
     def target(self) -> str:
@@ -59,6 +83,26 @@ class Backend:
 def target_of(endpoint: str, component: str = "") -> str:
     """What a request is for: an endpoint, or one of its inference components."""
     return f"{endpoint}/{component}" if component else endpoint
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """The way to one container.
+
+    Attributes:
+        container: where it is.
+        pool: connections to it.
+        models: those that it holds, where it serves many.
+    """
+
+    container: Container
+    pool: ConnectionPool
+    models: InstanceModels | None = None
+
+    @property
+    def host(self) -> str:
+        """For the `Host` header."""
+        return f"{self.container.host}:{self.container.port}"
 
 
 @dataclass(slots=True, eq=False)
@@ -75,8 +119,7 @@ class Watched:
         in_flight: requests under way.
         last_used: number of the last request that it got; 0 for none.
         alarm: set where it should be pinged at once.
-        pool: connections to it.
-        models: those that it holds, where it serves many.
+        links: the ways to its containers, in their order.
     """
 
     backend: Backend
@@ -88,11 +131,34 @@ class Watched:
     in_flight: int = 0
     last_used: int = 0
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
-    pool: ConnectionPool = field(init=False)
-    models: InstanceModels | None = None
+    links: tuple[Link, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pool = ConnectionPool(self.backend.host, self.backend.port, self.alarm.set)
+        one = self.backend
+        containers = one.containers or (Container("", one.host, one.port, one.models),)
+        self.links = tuple(
+            Link(each, ConnectionPool(each.host, each.port, self.alarm.set)) for each in containers
+        )
+
+    @property
+    def models(self) -> InstanceModels | None:
+        """The models that it holds, where a container of it serves many."""
+        return next((link.models for link in self.links if link.models is not None), None)
+
+    def flush(self) -> None:
+        """Closes idle connections."""
+        for link in self.links:
+            link.pool.flush()
+
+    def close(self) -> None:
+        """Closes all connections, now and later."""
+        for link in self.links:
+            link.pool.close()
+
+    def take_heard(self) -> bool:
+        """Whether anything came from it since the last call."""
+        heard = [link.pool.take_heard() for link in self.links]  # all are asked
+        return any(heard)
 
     def suspect(self) -> None:
         """Notes a failed connection: others go first until a ping has cleared it."""

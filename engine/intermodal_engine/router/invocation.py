@@ -15,6 +15,7 @@ class Invocation:
         content_length: length of a streamed body in bytes; None sends it chunked.
         target_variant: the one variant that may serve it.
         target_model: the archive, relative to the prefix of a multi-model endpoint.
+        target_container: the one container of several that it is for.
         session_id: of a session that an instance holds, or NEW_SESSION.
         timeout_s: for the whole answer; None: the router's own.
     """
@@ -25,6 +26,7 @@ class Invocation:
     content_length: int | None = None
     target_variant: str | None = None
     target_model: str | None = None
+    target_container: str | None = None
     session_id: str | None = None
     timeout_s: float | None = None
 
@@ -40,6 +42,7 @@ class InvocationResult:
         variant: who answered.
         backend_id: who answered.
         zone: where.
+        container: which of several containers answered; empty for an only one.
     """
 
     status: int
@@ -48,3 +51,4 @@ class InvocationResult:
     variant: str
     backend_id: str
     zone: str
+    container: str = ""

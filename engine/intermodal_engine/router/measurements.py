@@ -6,9 +6,10 @@ Sums, not single values, so that a thousand invocations cost as much to keep as 
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
+from intermodal_engine.router.errors import Step
 from intermodal_engine.router.instance import Backend
 
 
@@ -101,6 +102,19 @@ class Measurements:
         self.record(backend, "InvocationModelErrors", float(status >= 400))
         self.record(backend, "ModelLatency", (ended - sent) * 1e6)
         self.record(backend, "OverheadLatency", (sent - began) * 1e6)
+
+    def count_containers(self, backend: Backend, steps: Iterable[Step]) -> None:
+        """Adds what the containers of an instance have done with one invocation.
+
+        AWS pages: inference-pipeline-logs-metrics, multi-container-metrics.
+        """
+        for step in steps:
+            one = replace(backend, container=step.container)
+            self.record(one, "ContainerLatency", step.seconds * 1e6)
+            if backend.is_direct:
+                self.record(one, "Invocations", 1.0)
+                self.record(one, "Invocation4XXErrors", float(400 <= step.status < 500))
+                self.record(one, "Invocation5XXErrors", float(step.status >= 500))
 
     def count_unserved(self, nobody: Backend) -> None:
         """Adds one invocation that no instance got."""

@@ -149,7 +149,7 @@ class Router:
             watched = list(self._watched.values())
         self._watches.close()
         for one in watched:
-            one.pool.close()
+            one.close()
 
     def add(self, backend: Backend) -> None:
         """Begins to watch an instance. Adding it once more changes nothing."""
@@ -166,13 +166,12 @@ class Router:
 
     def _watched_of(self, backend: Backend) -> Watched:
         watched = Watched(backend)
-        if backend.models is not None and self._model_files is not None:
-            watched.models = InstanceModels(
-                backend.models,
-                self._model_files,
-                asker(watched.pool, f"{backend.host}:{backend.port}"),
-                partial(self.measurements.record, backend),
-            )
+        for link in watched.links:
+            source = link.container.models
+            if source is not None and self._model_files is not None:
+                record = partial(self.measurements.record, backend)
+                ask = asker(link.pool, link.host)
+                link.models = InstanceModels(source, self._model_files, ask, record)
         return watched
 
     def direct(
@@ -300,7 +299,7 @@ class Router:
                 tried[watched.backend.backend_id] = watched.backend.zone
             except ConnectionLostError as error:
                 watched.suspect()
-                watched.pool.flush()  # what else is idle there has most likely ended as well
+                watched.flush()  # what else is idle there has most likely ended as well
                 if not error.is_stale:
                     raise
 
@@ -392,6 +391,7 @@ class Router:
             self._finish(watched)
             if isinstance(error, RouterError):
                 self.measurements.count(backend, began, sent, status_of(error))
+                self.measurements.count_containers(backend, error.steps)
             raise
         answer = exchanged.answer
 
@@ -399,6 +399,7 @@ class Router:
             exchanged.finish()
             self._finish(watched)
             self.measurements.count(backend, began, exchanged.sent, answer.status)
+            self.measurements.count_containers(backend, exchanged.steps)
 
         if isinstance(answer.body, bytes):
             end()
@@ -411,6 +412,7 @@ class Router:
             backend.variant,
             backend.backend_id,
             backend.zone,
+            exchanged.container,
         )
 
     async def _send_copy(self, watched: Watched, invocation: Invocation) -> None:

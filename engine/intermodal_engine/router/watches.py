@@ -50,7 +50,7 @@ class Watches:
     def stop(self, watched: Watched) -> None:
         """Ends the pings of an instance, and all connections to it."""
         self._cancel(watched.backend.backend_id)
-        watched.pool.close()
+        watched.close()
 
     def close(self) -> None:
         """Ends all pings; nobody is told anything any more."""

@@ -9,11 +9,14 @@ from typing import Any
 from intermodal_contract.serving_http import TARGET_MODEL_HEADER
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.router.errors import (
+    ContainerMissingError,
+    ContainerNotSupportedError,
     InvalidTargetError,
     ModelLoadError,
     ModelNotReadyError,
     TargetMissingError,
     TargetNotSupportedError,
+    UnknownContainerError,
 )
 from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.router import (
@@ -41,8 +44,9 @@ STREAM_TIMEOUT_S = 480.0
 # A body up to this size is read before it is sent, so that it can be sent to another instance.
 REPLAYABLE_BYTES = 1 << 20
 _ERROR_TEXT_LIMIT_BYTES = 64 << 10
+_ONLY = "primary"
 _TIMED_OUT = (
-    "Your invocation timed out while waiting for a response from container primary. Review the "
+    "Your invocation timed out while waiting for a response from container {container}. Review the "
     "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
 )
 
@@ -79,9 +83,6 @@ _NO_CAPACITY = (
 )
 
 NOT_SERVED = {
-    # AWS's own words for an endpoint that is nothing of the kind.
-    # Ours.
-    "TargetContainerHostname": "Endpoint {endpoint} has one container.",
     "EnableExplanations": "Endpoint {endpoint} has no explainer.",
     "PrefixAwareId": "Endpoint {endpoint} does not route by prefix.",
 }
@@ -135,6 +136,7 @@ async def _invoke(
         content_length=_content_length(call),
         target_variant=parameters.get("TargetVariant"),
         target_model=_unicode(parameters.get("TargetModel")),
+        target_container=parameters.get("TargetContainerHostname"),
         session_id=parameters.get("SessionId"),
         timeout_s=timeout_s,
     )
@@ -144,7 +146,7 @@ async def _invoke(
     except RouterError as error:
         raise _failure(call, parameters, error) from None
     if result.status >= 400:
-        raise _model_error(call, parameters, result.status, await _text(result))
+        raise _model_error(call, parameters, result.status, await _text(result), result.container)
     return result
 
 
@@ -289,6 +291,21 @@ def _failure(call: Call, parameters: Parameters, error: RouterError) -> ServiceE
         )
     if isinstance(error, InvalidTargetError):
         return ServiceError("ValidationError", str(error))
+    if isinstance(error, ContainerNotSupportedError):
+        return ServiceError(
+            "ValidationError",
+            f"Endpoint {endpoint} is not configured for direct invocation and does not support "
+            "target container hostname header.",
+        )
+    if isinstance(error, ContainerMissingError):
+        return ServiceError(
+            "ValidationError",
+            f"Request {call.request_id} is missing a target container hostname header.",
+        )
+    if isinstance(error, UnknownContainerError):
+        return ServiceError(
+            "ValidationError", f"Container {error} not found for endpoint {endpoint}."
+        )
     if isinstance(error, ModelNotReadyError):
         return ServiceError(
             "ModelNotReadyException",
@@ -296,11 +313,12 @@ def _failure(call: Call, parameters: Parameters, error: RouterError) -> ServiceE
             "Wait and try your request again.",
         )
     if isinstance(error, ModelLoadError):
-        return _model_error(call, parameters, error.status, str(error))
+        return _model_error(call, parameters, error.status, str(error), error.container)
     if isinstance(error, AnswerTimeoutError):
-        return _model_error(call, parameters, 0, _TIMED_OUT)
+        text = _TIMED_OUT.format(container=error.container or _ONLY)
+        return _model_error(call, parameters, 0, text, error.container)
     if isinstance(error, InvalidAnswerError):
-        return _model_error(call, parameters, 0, str(error))
+        return _model_error(call, parameters, 0, str(error), error.container)
     return _unavailable(endpoint, error)
 
 
@@ -334,16 +352,20 @@ def _unavailable(endpoint: str, error: RouterError) -> ServiceError:
     elif isinstance(error, ConnectFailedError):
         why = f"its instances cannot be connected to ({error})"
     else:
-        why = f"the instance that had the request is gone ({error})"
+        container = f"{error.container}: " if error.container else ""
+        why = f"the instance that had the request is gone ({container}{error})"
     return ServiceError(
         "ServiceUnavailable",
         f"The service is unavailable. Try your call again. Endpoint `{endpoint}`: {why}.",
     )
 
 
-def _model_error(call: Call, parameters: Parameters, status: int, text: str) -> ServiceError:
+def _model_error(
+    call: Call, parameters: Parameters, status: int, text: str, container: str
+) -> ServiceError:
     """The container's own failure, in AWS's words up to where its log is."""
     side = "client" if 400 <= status < 500 else "server"
+    who = container or _ONLY
     component = parameters.get("InferenceComponentName")
     kind, name = (COMPONENT, component) if component else (ENDPOINT, parameters["EndpointName"])
     group = f"{kind.log_group_prefix}{name}"
@@ -354,8 +376,8 @@ def _model_error(call: Call, parameters: Parameters, status: int, text: str) -> 
     }
     return ServiceError(
         "ModelError",
-        f'Received {side} error ({status}) from primary with message "{text}". See the log '
-        f"group {group} in account {call.account_id} (`intermodal logs {name}`) for more "
+        f'Received {side} error ({status}) from {who} with message "{text}". See the log group '
+        f"{group} in account {call.account_id} (`intermodal logs {name}`) for more "
         "information.",
         fields=fields,
     )

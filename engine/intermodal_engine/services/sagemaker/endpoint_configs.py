@@ -6,7 +6,7 @@ from intermodal_engine.lifecycle.captures.rules import is_enabled
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import check_destination
-from intermodal_engine.services.sagemaker.models import container_of, find_model
+from intermodal_engine.services.sagemaker.models import containers_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     copy_members,
@@ -123,7 +123,7 @@ def _deployable(call: Call, config: Record, variant: Parameters) -> dict[str, An
     model = find_model(call, variant["ModelName"]) if "ModelName" in variant else None
     request = config.request if model is None else model.request
     return {
-        "container": None if model is None else container_of(model),
+        **({"container": None} if model is None else containers_of(model)),
         "role_arn": request.get("ExecutionRoleArn", ""),
         "network_isolation": request.get("EnableNetworkIsolation", False),
         "managed_scaling": variant.get("ManagedInstanceScaling"),

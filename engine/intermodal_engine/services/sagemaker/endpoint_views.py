@@ -6,6 +6,7 @@ from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation
 from intermodal_engine.lifecycle.rollout import Phase
+from intermodal_engine.lifecycle.served import containers_of
 from intermodal_engine.router.router import Health
 from intermodal_engine.services.answers import when
 from intermodal_engine.services.call import Call, Parameters
@@ -87,7 +88,7 @@ def _variant(
     }
     if not is_bare(variant):
         deployment = deployment_of(record.state, generation)
-        summary["DeployedImages"] = [deployed_image(deployment, variant)]
+        summary["DeployedImages"] = deployed_images(deployment, variant)
     if variant.get("managed_scaling"):
         summary["ManagedInstanceScaling"] = variant["managed_scaling"]
     if variant.get("routing"):
@@ -95,13 +96,14 @@ def _variant(
     return summary
 
 
-def deployed_image(deployment: dict[str, Any], variant: dict[str, Any]) -> Parameters:
+def deployed_images(deployment: dict[str, Any], variant: dict[str, Any]) -> list[Parameters]:
     """What was asked for, and by digest what runs; an environment that stands in has none."""
-    image: Parameters = {"SpecifiedImage": variant["container"]["Image"]}
-    if variant.get("resolved_image"):
-        image["ResolvedImage"] = variant["resolved_image"]
-        image["ResolutionTime"] = when(deployment["resolved_at"])
-    return image
+    shown: list[Parameters] = [{"SpecifiedImage": one.image} for one in containers_of(variant)]
+    for image, resolved in zip(shown, variant.get("resolved_images", ()), strict=False):
+        if resolved:
+            image["ResolvedImage"] = resolved
+            image["ResolutionTime"] = when(deployment["resolved_at"])
+    return shown
 
 
 def _status(record: Record, *, is_pending: bool) -> Parameters | None:

@@ -14,7 +14,7 @@ from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation
 from intermodal_engine.router.router import Health
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
-from intermodal_engine.services.sagemaker.endpoint_views import deployed_image
+from intermodal_engine.services.sagemaker.endpoint_views import deployed_images
 from intermodal_engine.services.sagemaker.endpoints import find_endpoint
 from intermodal_engine.services.sagemaker.models import container_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
@@ -326,7 +326,7 @@ def _described_specification(deployment: dict[str, Any], variant: dict[str, Any]
     )
     if "Container" in given:
         shown["Container"] = {
-            "DeployedImage": deployed_image(deployment, variant),
+            "DeployedImage": deployed_images(deployment, variant)[0],
             **copy_members(given["Container"], "ArtifactUrl", "Environment"),
         }
     return shown

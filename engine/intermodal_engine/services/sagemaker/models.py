@@ -5,6 +5,7 @@ from typing import Any
 from intermodal_engine.lifecycle.model_files import is_multi_model
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
+from intermodal_engine.services.sagemaker.model_containers import check_containers, served
 from intermodal_engine.services.sagemaker.model_data import check_data
 from intermodal_engine.services.sagemaker.packaged_models import unpacked
 from intermodal_engine.services.sagemaker.resources import (
@@ -92,17 +93,21 @@ def find_model(call: Call, name: str) -> Record:
         raise invalid(f'Could not find model "{arn(call, KIND, name)}".') from error
 
 
+def containers_of(model: Record) -> dict[str, Any]:
+    """The containers of a model as `lifecycle.served` has them, copied."""
+    return served(model.state.get("definition", model.request))
+
+
 def container_of(model: Record) -> dict[str, Any]:
-    """The one container of a model that `create_model` accepted."""
-    return _only_container(model.state.get("definition", model.request))
+    """The one container of a model.
 
-
-def _only_container(definition: Parameters) -> dict[str, Any]:
-    container: dict[str, Any] = (
-        definition["PrimaryContainer"]
-        if "PrimaryContainer" in definition
-        else definition["Containers"][0]
-    )
+    Raises:
+        ServiceError: it has several.
+    """
+    found = containers_of(model)
+    if "containers" in found:
+        raise invalid(f'Model "{model.arn}" has several containers, where one is needed')
+    container: dict[str, Any] = found["container"]
     return container
 
 
@@ -112,9 +117,12 @@ def _check_form(parameters: Parameters) -> None:
 
 
 def _check(parameters: Parameters) -> None:
-    if len(parameters.get("Containers", [])) > 1:
-        raise not_served("several `Containers` in a model", "give one container")
-    container = _only_container(parameters)
+    check_containers(parameters)
+    for container in parameters.get("Containers") or [parameters["PrimaryContainer"]]:
+        _check_container(container)
+
+
+def _check_container(container: dict[str, Any]) -> None:
     if "Image" not in container:
         raise invalid("A container needs `Image` or `ModelPackageName`")
     check_program((), container.get("Environment", {}))

@@ -15,6 +15,7 @@ from tests.helpers.http_instance import PATIENCE_S, Reply, Seen
 from tests.helpers.router import Stage, pieces
 
 LONG = bytes(range(256)) * 8_000  # 2 MB: streamed, not handed on whole
+LATE = (512 << 10) + 100  # its last bytes are those at which a connection pauses
 
 
 def test_an_invocation_is_passed_on_and_answered(stage: Stage) -> None:
@@ -54,6 +55,18 @@ def test_a_stream_of_unknown_length_is_sent_with_its_length(stage: Stage) -> Non
     instance = stage.up("i-1")
     assert stage.invoke(pieces(b"abc", 1)).body == b"abc"
     assert instance.seen[0].headers["content-length"] == "3"
+
+
+def test_a_connection_whose_answer_was_taken_late_carries_the_next_one(stage: Stage) -> None:
+    async def answer(seen: Seen) -> Reply:
+        return Reply(bytes(LATE) if seen.body == b"much" else b"little")
+
+    instance = stage.up("i-1", answer)
+    result = stage.invoke(b"much")
+    time.sleep(0.2)  # all of it has come, and nobody has taken any
+    assert len(stage.read(result)) == LATE
+    assert stage.invoke(b"x").body == b"little"
+    assert instance.connections == 1
 
 
 def test_a_slow_reader_makes_the_instance_wait(stage: Stage) -> None:
