@@ -1,10 +1,12 @@
 """What endpoints are asked and answer, captured in S3: boto3 and our SDK against a real engine."""
 
 import base64
+import itertools
 import json
 import re
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -133,13 +135,14 @@ def test_under_traffic_every_call_that_was_answered_is_captured_over_a_planned_r
     ended = threading.Event()
 
     def call(number: int) -> None:
-        runtime = engine.client("sagemaker-runtime")
-        for count in range(100_000):
-            if ended.is_set():
-                return
-            body = f"{number}-{count}"
-            runtime.invoke_endpoint(EndpointName="busy", ContentType="text/csv", Body=body)
-            answered[number].append(body)
+        with closing(engine.client("sagemaker-runtime")) as runtime:
+            for count in itertools.count():
+                if ended.is_set():
+                    return
+                body = f"{number}-{count}"
+                asked = {"EndpointName": "busy", "ContentType": "text/csv", "Body": body}
+                assert runtime.invoke_endpoint(**asked)["Body"].read() == body.encode()
+                answered[number].append(body)
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(2)]
     for thread in threads:
