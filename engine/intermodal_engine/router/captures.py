@@ -110,7 +110,8 @@ class Captures:
         self._rules: dict[tuple[str, int], CaptureRule] = {}
         self._credits: dict[tuple[str, int, str], float] = {}
         self._waiting: list[Captured] = []
-        self._held_bytes = 0
+        self._waiting_bytes = 0
+        self._held_bytes = 0  # those that wait among them
         self._has_taker = False
 
     def follow(self, endpoint: str, rules: Mapping[int, CaptureRule]) -> None:
@@ -130,7 +131,8 @@ class Captures:
         """What waits. Where nothing does, `on_first` tells when something comes."""
         with self._lock:
             taken, self._waiting = self._waiting, []
-            self._held_bytes -= sum(one.size_bytes for one in taken)
+            self._held_bytes -= self._waiting_bytes
+            self._waiting_bytes = 0
             self._has_taker = bool(taken)
             return taken
 
@@ -179,6 +181,7 @@ class Captures:
                 self.lost += 1
                 return
             self._held_bytes += size_bytes
+            self._waiting_bytes += size_bytes
             self._waiting.append(captured)
             is_first, self._has_taker = not self._has_taker, True
         if is_first:
