@@ -21,6 +21,7 @@ AREAS = (
     "routing",
     "multi_model",
     "transforms",
+    "tuning",
     "sdks",
     "channels",
     "training",

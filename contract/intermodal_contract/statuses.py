@@ -2,7 +2,8 @@
 
 AWS pages: API_DescribeTrainingJob (`TrainingJobStatus`, `SecondaryStatus`),
 API_SecondaryStatusTransition (`StatusMessage`), API_DescribeProcessingJob (`ProcessingJobStatus`),
-API_DescribeTransformJob (`TransformJobStatus`), API_DescribeEndpoint (`EndpointStatus`).
+API_DescribeTransformJob (`TransformJobStatus`), API_DescribeEndpoint (`EndpointStatus`),
+API_DescribeHyperParameterTuningJob (`HyperParameterTuningJobStatus`).
 """
 
 from collections.abc import Mapping
@@ -69,6 +70,18 @@ class TransformJobStatus(StrEnum):
     STOPPED = "Stopped"
 
 
+class TuningJobStatus(StrEnum):
+    """What DescribeHyperParameterTuningJob answers as `HyperParameterTuningJobStatus`."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    DELETING = "Deleting"
+    DELETE_FAILED = "DeleteFailed"
+
+
 class EndpointStatus(StrEnum):
     """What DescribeEndpoint answers as `EndpointStatus`."""
 
@@ -86,7 +99,7 @@ class EndpointStatus(StrEnum):
 JobStatus = TrainingJobStatus | ProcessingJobStatus | TransformJobStatus
 """The primary status of a job of any kind; all have `InProgress` and `Stopping`."""
 
-Status = JobStatus | SecondaryStatus | EndpointStatus
+Status = JobStatus | SecondaryStatus | EndpointStatus | TuningJobStatus
 _S = TypeVar(
     "_S",
     TrainingJobStatus,
@@ -94,6 +107,7 @@ _S = TypeVar(
     ProcessingJobStatus,
     TransformJobStatus,
     EndpointStatus,
+    TuningJobStatus,
 )
 
 _T = TrainingJobStatus
@@ -194,6 +208,18 @@ TRANSFORM_JOB_TRANSITIONS: Mapping[TransformJobStatus, frozenset[TransformJobSta
 }
 """Which `TransformJobStatus` may follow which."""
 
+_H = TuningJobStatus
+TUNING_JOB_TRANSITIONS: Mapping[TuningJobStatus, frozenset[TuningJobStatus]] = {
+    _H.IN_PROGRESS: frozenset({_H.COMPLETED, _H.FAILED, _H.STOPPING}),
+    _H.STOPPING: frozenset({_H.STOPPED}),
+    _H.COMPLETED: frozenset({_H.DELETING}),
+    _H.FAILED: frozenset({_H.DELETING}),
+    _H.STOPPED: frozenset({_H.DELETING}),
+    _H.DELETING: frozenset({_H.DELETE_FAILED}),
+    _H.DELETE_FAILED: frozenset(),
+}
+"""Which `HyperParameterTuningJobStatus` may follow which."""
+
 _E = EndpointStatus
 ENDPOINT_TRANSITIONS: Mapping[EndpointStatus, frozenset[EndpointStatus]] = {
     _E.CREATING: frozenset({_E.IN_SERVICE, _E.FAILED, _E.DELETING}),
@@ -249,6 +275,7 @@ _TERMINAL: tuple[Status, ...] = (
     *sorted(_ENDED),
     *(_P.COMPLETED, _P.FAILED, _P.STOPPED),
     *(_B.COMPLETED, _B.FAILED, _B.STOPPED),
+    *(_H.COMPLETED, _H.FAILED, _H.STOPPED),
     _E.FAILED,
 )
 
@@ -285,4 +312,6 @@ def _successors(status: Status) -> frozenset[str]:
         return frozenset(PROCESSING_JOB_TRANSITIONS[status])
     if isinstance(status, TransformJobStatus):
         return frozenset(TRANSFORM_JOB_TRANSITIONS[status])
+    if isinstance(status, TuningJobStatus):
+        return frozenset(TUNING_JOB_TRANSITIONS[status])
     return frozenset(ENDPOINT_TRANSITIONS[status])

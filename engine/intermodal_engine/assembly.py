@@ -38,6 +38,7 @@ from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.transform.movers import MoverPrograms, Movers
 from intermodal_engine.lifecycle.transform_instances import TransformInstances
 from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
+from intermodal_engine.lifecycle.tuning.job import TuningLifecycle
 from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -84,6 +85,7 @@ class Parts:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
         self.backends.objects.recover()
         self.backends.training_jobs.recover()
+        self.backends.tuning_jobs.recover()
         self.backends.processing_jobs.recover()
         self.backends.transform_jobs.recover()
         self.backends.endpoints.recover()
@@ -169,6 +171,14 @@ def assemble(
         queue=queue,
         clock=clock,
         settings=settings,
+        on_end=lambda record: tuning_jobs.on_training_job_end(record),
+    )
+    tuning_jobs = TuningLifecycle(
+        records=records,
+        training_jobs=training_jobs,
+        points=metric_points,
+        queue=queue,
+        clock=clock,
     )
     processing_jobs = ProcessingJobLifecycle(
         records=records,
@@ -288,6 +298,7 @@ def assemble(
         metric_points=metric_points,
         statistic_sets=statistic_sets,
         training_jobs=training_jobs,
+        tuning_jobs=tuning_jobs,
         processing_jobs=processing_jobs,
         transform_jobs=transform_jobs,
         warm_pools=warm_pools,

@@ -17,14 +17,14 @@ def name_from_base(base: str, now_s: float | None = None) -> str:
 
 
 def short_name_from_base(base: str, limit: int, now_s: float | None = None) -> str:
-    """`base` with the UTC time to the minute, for names of at most `limit` characters."""
-    stamp = time.strftime("%y%m%d-%H%M", time.gmtime(now_s))
+    """`base` with the UTC time to the second, for names of at most `limit` characters."""
+    stamp = time.strftime("%y%m%d-%H%M%S", time.gmtime(now_s))
     return f"{base[: limit - len(stamp) - 1]}-{stamp}"
 
 
 def base_from_name(name: str) -> str:
     """The base of a name that one of these made; any other name itself."""
-    return re.sub(r"-(\d{4}-\d{2}-\d{2}-\d{2}-\d{2}-\d{2}-\d{3}|\d{6}-\d{4})$", "", name)
+    return re.sub(r"-(\d{4}-\d{2}-\d{2}-\d{2}-\d{2}-\d{2}-\d{3}|\d{6}-\d{4,6})$", "", name)
 
 
 def base_name_from_image(image_uri: str) -> str:

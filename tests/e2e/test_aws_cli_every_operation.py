@@ -3,7 +3,6 @@
 A new operation fails here until it has its line.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,6 +20,7 @@ from tests.helpers.script_mode import (
     INFERENCE_IMAGE,
     ROLE,
     ended_job,
+    job_request,
     settled_endpoint,
     store_model,
 )
@@ -28,6 +28,8 @@ from tests.helpers.transform import create_summing_model
 
 pytestmark = pytest.mark.e2e
 Call = Callable[..., Any]
+
+LOSS = {"Name": "loss", "Regex": "loss=(.*)"}
 
 NOT_IN_THE_CLI = {("sagemaker-runtime", "InvokeEndpointWithResponseStream")}
 """Event streams, whose commands the AWS CLI leaves out; boto3 calls them in tests of their own."""
@@ -179,6 +181,7 @@ def test_sagemaker_its_runtime_and_its_metrics(
     engine.client("s3").create_bucket(Bucket=BUCKET)
     walk_training(cli, engine)
     walk_metrics(cli)
+    walk_tuning(cli, engine)
     walk_processing(cli)
     walk_transform(cli, engine)
     walk_registry(cli)
@@ -341,6 +344,63 @@ def walk_registry(cli: AwsCli) -> None:
     sagemaker("DeleteModelPackageGroup", *here)
 
 
+def walk_tuning(cli: AwsCli, engine: RunningEngine) -> None:
+    """Its one training job fails, since no such program was submitted; that is told."""
+    sagemaker: Call = partial(cli.operation, "sagemaker")
+    here = ("--hyper-parameter-tuning-job-name", "walk")
+    config = {
+        "Strategy": "Grid",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ResourceLimits": {"MaxParallelTrainingJobs": 1},
+        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "a", "Values": ["x"]}]},
+    }
+    definition = {
+        "AlgorithmSpecification": {
+            "TrainingImage": "intermodal/python:3",
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [LOSS],
+        },
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/tuned"},
+        "ResourceConfig": {
+            "InstanceType": "ml.m5.large",
+            "InstanceCount": 1,
+            "VolumeSizeInGB": 1,
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    sagemaker(
+        "CreateHyperParameterTuningJob", *here,
+        "--hyper-parameter-tuning-job-config", config, "--training-job-definition", definition,
+    )  # fmt: skip
+    ended = ("Failed", "Stopped")
+    while (found := sagemaker("DescribeHyperParameterTuningJob", *here))[
+        "HyperParameterTuningJobStatus"
+    ] not in ended:
+        time.sleep(0.1)
+    assert "no training job succeeded after 1 attempts" in found["FailureReason"]
+    (trial,) = sagemaker("ListTrainingJobsForHyperParameterTuningJob", *here)[
+        "TrainingJobSummaries"
+    ]
+    assert trial["TunedHyperParameters"] == {"a": "x"}
+    listed = sagemaker("ListHyperParameterTuningJobs")["HyperParameterTuningJobSummaries"]
+    assert [one["HyperParameterTuningJobName"] for one in listed] == ["walk"]
+    long = ("--hyper-parameter-tuning-job-name", "walk-long")
+    script = job_request("walk-long", "import time; time.sleep(60)", engine.client("s3"))
+    algorithm = {**script["AlgorithmSpecification"], "MetricDefinitions": [LOSS]}
+    sleeping = {
+        **definition,
+        "AlgorithmSpecification": algorithm,
+        "StaticHyperParameters": script["HyperParameters"],
+    }
+    sagemaker(
+        "CreateHyperParameterTuningJob", *long,
+        "--hyper-parameter-tuning-job-config", config, "--training-job-definition", sleeping,
+    )  # fmt: skip
+    sagemaker("StopHyperParameterTuningJob", *long)
+    sagemaker("DeleteHyperParameterTuningJob", *here)
+
+
 def walk_component(cli: AwsCli, engine: RunningEngine) -> None:
     sagemaker: Call = partial(cli.operation, "sagemaker")
     client = engine.client("sagemaker")
@@ -357,7 +417,7 @@ def walk_component(cli: AwsCli, engine: RunningEngine) -> None:
     needs = {"NumberOfCpuCoresRequired": 1, "MinMemoryRequiredInMb": 256}
     specification = {"Container": container, "ComputeResourceRequirements": needs}
     sagemaker(
-        "CreateInferenceComponent", *here, *endpoint, "--specification", json.dumps(specification),
+        "CreateInferenceComponent", *here, *endpoint, "--specification", specification,
     )  # fmt: skip
 
     def settled() -> dict[str, Any]:

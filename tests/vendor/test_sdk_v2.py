@@ -100,10 +100,9 @@ def test_what_was_trained_is_registered_and_deployed_from_its_package(user: User
     assert told(output, "prediction") == "[2.0, 4.0]"
 
 
-def test_models_in_a_row_are_deployed_as_one_and_run_over_a_folder(user: User) -> None:
+def test_models_in_a_row_are_deployed_as_one(user: User) -> None:
     output = user.runs("v2_pipeline.py")
     assert told(output, "answer") == "[10.0, 20.0]"
-    assert told(output, "transformed") == "a.json.out [10.0,20.0]"
 
 
 @pytest.mark.usefixtures("notebook")
@@ -113,3 +112,9 @@ def test_nothing_was_sent_to_aws(proxy: WatchedProxy) -> None:
 
 def stored(engine: RunningEngine, uri: str) -> Path:
     return engine.home / "s3" / uri.removeprefix("s3://")
+
+
+def test_hyperparameters_are_tuned_and_the_best_training_job_is_found(user: User) -> None:
+    output = user.runs("v2_tuner.py")
+    assert told(output, "jobs") == "3 {'Completed'}"
+    assert [told(output, what) for what in ("values", "best", "model")] == ["True"] * 3

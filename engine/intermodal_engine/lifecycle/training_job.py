@@ -61,6 +61,7 @@ class TrainingJobLifecycle:
         queue: calls `reconcile`.
         clock: stamps transitions.
         settings: times.
+        on_end: told of each job that has ended.
     """
 
     def __init__(
@@ -76,7 +77,9 @@ class TrainingJobLifecycle:
         queue: WorkQueue,
         clock: Clock,
         settings: Settings,
+        on_end: Callable[[Record], None],
     ) -> None:
+        self._on_end = on_end
         self._records = records
         self._instances = instances
         self._uploader = uploader
@@ -110,8 +113,21 @@ class TrainingJobLifecycle:
             queue=queue,
         )
 
-    def create(self, request: Mapping[str, Any], *, arn: str, tags: Mapping[str, str]) -> Record:
+    def create(
+        self,
+        request: Mapping[str, Any],
+        *,
+        arn: str,
+        tags: Mapping[str, str],
+        belongs_to: Mapping[str, str] | None = None,
+    ) -> Record:
         """Accepts a job: from here on it is known and will be run.
+
+        Args:
+            request: the parameters of CreateTrainingJob.
+            arn: its ARN.
+            tags: its tags.
+            belongs_to: of a trial, its `tuning_job` and that one's `tuning_job_arn`.
 
         Raises:
             RecordExistsError: the name is taken.
@@ -123,7 +139,11 @@ class TrainingJobLifecycle:
             arn=arn,
             request=request,
             status=TrainingJobStatus.IN_PROGRESS,
-            state={"transitions": [first_transition(self._clock.now())], "attempts": []},
+            state={
+                "transitions": [first_transition(self._clock.now())],
+                "attempts": [],
+                **(belongs_to or {}),
+            },
             tags=tags,
         )
         self._queue.wake(KIND, name)
@@ -366,6 +386,7 @@ class TrainingJobLifecycle:
         if not leaves_a_pool:
             self._warm_pools.drop(record.name)
         self._jobs.give_place_back(record)
+        self._on_end(record)
 
     def _forget(self, request: TrainingRequest, members: list[Member]) -> None:
         """Drops what is kept in memory of an attempt that has ended."""

@@ -8,13 +8,21 @@ from intermodal_contract.statuses import (
     ProcessingJobStatus,
     TrainingJobStatus,
     TransformJobStatus,
+    TuningJobStatus,
     check_transition,
     is_terminal,
 )
 from intermodal_engine.lifecycle.attempt import JobEndedError
 from intermodal_engine.store.records import Draft
 
-S = TypeVar("S", TrainingJobStatus, ProcessingJobStatus, TransformJobStatus, EndpointStatus)
+S = TypeVar(
+    "S",
+    TrainingJobStatus,
+    ProcessingJobStatus,
+    TransformJobStatus,
+    EndpointStatus,
+    TuningJobStatus,
+)
 
 
 def set_status(draft: Draft, status: S) -> None:
@@ -28,7 +36,7 @@ def set_status(draft: Draft, status: S) -> None:
     draft.note("StatusChanged", status=status)
 
 
-def has_yet_to_stop(draft: Draft, stopping: JobStatus) -> bool:
+def has_yet_to_stop(draft: Draft, stopping: JobStatus | TuningJobStatus) -> bool:
     """Whether a job that is asked to stop has not been asked before.
 
     Args:

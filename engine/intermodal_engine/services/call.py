@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from intermodal_engine.lifecycle.scaling import ScalingLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
     from intermodal_engine.lifecycle.transform_job import TransformJobLifecycle
+    from intermodal_engine.lifecycle.tuning.job import TuningLifecycle
     from intermodal_engine.lifecycle.warm_pools import WarmPools
     from intermodal_engine.router.router import Router
     from intermodal_engine.settings import Settings
@@ -34,6 +35,7 @@ class Backends:
     metric_points: "MetricPoints"
     statistic_sets: "StatisticSets"
     training_jobs: "TrainingJobLifecycle"
+    tuning_jobs: "TuningLifecycle"
     processing_jobs: "ProcessingJobLifecycle"
     transform_jobs: "TransformJobLifecycle"
     warm_pools: "WarmPools"

@@ -24,7 +24,12 @@ _COUNTED = {
     "Invocation5XXErrors": ("invocation_errors_total", {"class": "5xx"}),
 }
 _TIMED = {"ModelLatency": "model_latency_seconds", "OverheadLatency": "overhead_latency_seconds"}
-_JOBS = {"training-job": "training", "processing-job": "processing", "transform-job": "transform"}
+_JOBS = {
+    "training-job": "training",
+    "processing-job": "processing",
+    "transform-job": "transform",
+    "hyper-parameter-tuning-job": "tuning",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ from intermodal_contract.statuses import (
     SECONDARY_TRANSITIONS,
     TRAINING_JOB_TRANSITIONS,
     TRANSFORM_JOB_TRANSITIONS,
+    TUNING_JOB_TRANSITIONS,
     EndpointStatus,
     IllegalTransitionError,
     ProcessingJobStatus,
     SecondaryStatus,
     TrainingJobStatus,
     TransformJobStatus,
+    TuningJobStatus,
     check_transition,
     is_terminal,
 )
@@ -29,6 +31,7 @@ TABLES: list[tuple[str, type[StrEnum], Any]] = [
     ("SecondaryStatus", SecondaryStatus, SECONDARY_TRANSITIONS),
     ("ProcessingJobStatus", ProcessingJobStatus, PROCESSING_JOB_TRANSITIONS),
     ("TransformJobStatus", TransformJobStatus, TRANSFORM_JOB_TRANSITIONS),
+    ("HyperParameterTuningJobStatus", TuningJobStatus, TUNING_JOB_TRANSITIONS),
     ("EndpointStatus", EndpointStatus, ENDPOINT_TRANSITIONS),
 ]
 

@@ -249,7 +249,7 @@ def _normalised(params: dict[str, Any]) -> dict[str, Any]:
     kept = {
         name: value for name, value in params.items() if name not in (*NEVER_SENT, *OF_TRANSPORT)
     }
-    text = re.sub(r"\d{4}(-\d{2}){5}-\d{3}|\d{6}-\d{4}", "<TS>", json.dumps(kept))
+    text = re.sub(r"\d{4}(-\d{2}){5}-\d{3}|\d{6}-\d{4}(\d{2})?", "<TS>", json.dumps(kept))
     # A tuning job remembers the estimator's class, and each SDK has its own.
     text = re.sub(r"sagemaker(\.\w+\.estimator)", r"intermodal\1", text)
     return dict(json.loads(text))

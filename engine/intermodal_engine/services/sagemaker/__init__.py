@@ -13,12 +13,14 @@ from intermodal_engine.services.sagemaker import (
     tags,
     training_jobs,
     transform_jobs,
+    tuning_jobs,
 )
 
 OPERATIONS: dict[str, Operation] = {
     **training_jobs.OPERATIONS,
     **processing_jobs.OPERATIONS,
     **transform_jobs.OPERATIONS,
+    **tuning_jobs.OPERATIONS,
     **models.OPERATIONS,
     **model_package_groups.OPERATIONS,
     **model_packages.OPERATIONS,

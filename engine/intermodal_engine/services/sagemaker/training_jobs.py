@@ -62,8 +62,7 @@ _NEEDED = ("/opt/ml/code", "/opt/ml/model", "/opt/ml/output", "/opt/ml/output/da
 
 def create_training_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a training job; it runs as soon as the engine gets to it."""
-    _check(parameters, call.backends.settings.file_systems)
-    _check_limits(call, parameters["ResourceConfig"])
+    check_request(call, parameters)
     name = parameters["TrainingJobName"]
     job_arn = arn(call, KIND, name)
     try:
@@ -106,6 +105,8 @@ def describe_training_job(call: Call, parameters: Parameters) -> Parameters:
         "ModelArtifacts": {"S3ModelArtifacts": _model_artifacts(record)},
         "SecondaryStatusTransitions": [_transition(one) for one in state["transitions"]],
     }
+    if "tuning_job_arn" in state:
+        result["TuningJobArn"] = state["tuning_job_arn"]
     if "failure_reason" in state:
         result["FailureReason"] = state["failure_reason"]
     if "final_metrics" in state:
@@ -164,6 +165,16 @@ OPERATIONS: dict[str, Operation] = {
     "StopTrainingJob": stop_training_job,
     "UpdateTrainingJob": update_training_job,
 }
+
+
+def check_request(call: Call, parameters: Parameters) -> None:
+    """Makes sure that a training job can be had.
+
+    Raises:
+        ServiceError: what the service refuses, or what this engine cannot do.
+    """
+    _check(parameters, call.backends.settings.file_systems)
+    _check_limits(call, parameters["ResourceConfig"])
 
 
 def _check(parameters: Parameters, file_systems: Mapping[str, Path]) -> None:

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning: which trials to run, and when one is not worth finishing."""
