@@ -1,6 +1,11 @@
 """What all tests share: their names, and assertions that explain themselves."""
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 pytest.register_assert_rewrite("tests.helpers.driver_conformance")
 

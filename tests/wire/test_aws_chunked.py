@@ -6,7 +6,7 @@ from io import BytesIO
 
 import pytest
 from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from intermodal_engine.wire.canonical import signing_key
@@ -115,7 +115,6 @@ def read(identity: Identity, pieces: list[bytes]) -> bytes:
     return asyncio.run(collect())
 
 
-@settings(deadline=None)
 @given(
     chunks=st.lists(st.binary(min_size=1, max_size=40), max_size=5),
     sizes=st.lists(st.integers(1, 50), min_size=1, max_size=20),
@@ -141,7 +140,6 @@ def test_it_does_not_matter_how_a_body_is_cut_on_its_way(
     assert reader.trailers == (trailers or {})
 
 
-@settings(deadline=None)
 @given(at=st.integers(0, 367), flip=st.integers(1, 255))
 def test_no_changed_byte_of_a_signed_body_changes_what_is_read(at: int, flip: int) -> None:
     trailers = {"x-amz-checksum-crc32": "AA"}

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from intermodal_engine.wire import cbor_body, xml_body
@@ -136,7 +136,6 @@ def test_namespaces_comments_and_cdata_do_not_matter() -> None:
     }
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_survives_being_written_as_xml(text: str) -> None:
     escaped = f"<a>{xml_body.escape(text)}</a>".encode()
@@ -205,7 +204,6 @@ def test_elements_of_a_form_are_ordered_by_their_numbers() -> None:
     assert parameters["ActionNames"] == ["s3:1", "s3:2", "s3:9", "s3:10"]
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_break_the_cbor_reader(body: bytes) -> None:
     value: object = {}

@@ -102,7 +102,7 @@ def test_a_listing_whose_next_page_is_always_the_same_ends(
     assert len(asked(world)["imageDetails"]) == 1
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=WEIRD | TAGGED, media_type=st.sampled_from([JSON, IMAGE, INDEX]))
 def test_whatever_a_registry_answers_there_is_an_answer_or_an_error_of_ecr(
     world: World, registry: FakeRegistry, document: Any, media_type: str

@@ -19,9 +19,7 @@ TIMES = st.lists(st.integers(0, 50), max_size=12).map(sorted)
     limit=st.integers(1, 5),
     start=st.integers(0, 50),
 )
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_of_several_streams_add_up_in_the_order_of_time(
     tmp_path: Path, logs: dict[str, list[int]], limit: int, start: int
 ) -> None:

@@ -23,9 +23,7 @@ from intermodal_engine.store.log_streams import (
 
 ALWAYS = TimeRange()
 MESSAGES = st.lists(st.text(max_size=20), max_size=30)
-RELAXED = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+RELAXED = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

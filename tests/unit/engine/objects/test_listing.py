@@ -59,7 +59,7 @@ def pages(
     start=st.one_of(st.just(""), EDGES),
     limit=st.sampled_from([1, 2, 5, 1000]),
 )
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_pages_add_up_to_the_listing_by_definition(
     shelf: Shelf, prefix: str, delimiter: str, start: str, limit: int
 ) -> None:

@@ -38,7 +38,7 @@ STEPS = st.lists(st.sampled_from(["settle", "advance", "stop", "restart"]), max_
 LONG_S = 1000.0
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     outcomes=st.tuples(OUTCOMES, OUTCOMES),
     steps=STEPS,

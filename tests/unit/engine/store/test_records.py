@@ -124,7 +124,7 @@ def test_filters_select_by_name_status_and_time(records: Records, clock: FakeClo
     assert names(name_contains="%") == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     limit=st.integers(1, 5),
     sort_by=st.sampled_from(["Name", "CreationTime", "Status"]),

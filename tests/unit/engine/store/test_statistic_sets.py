@@ -36,8 +36,7 @@ def one(value: float) -> StatisticSet:
     return StatisticSet(1, value, value, value)
 
 
-# Each example writes to a disk, which others use as well.
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=VALUES, ages=st.lists(st.integers(-600, 600), max_size=4))
 def test_sums_over_whole_minutes_are_those_of_the_values_however_often_rolled_up(
     values: list[tuple[int, int]], ages: list[int]
@@ -79,7 +78,7 @@ def test_sets_of_a_second_are_added_up_across_calls(tmp_path: Path) -> None:
     assert kept(sets) == [StatisticSet(4, 14.5, 0.5, 9.0)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(values=st.lists(st.floats(2, 1e8), min_size=1, max_size=60), aged=st.booleans())
 def test_percentiles_of_counted_values_are_within_a_hundredth(
     values: list[float], aged: bool
