@@ -6,10 +6,11 @@ go after a while. https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-
 
 from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.clock import Clock
-from intermodal_engine.lifecycle.endpoint import EndpointBusyError, EndpointLifecycle, Resize
+from intermodal_engine.lifecycle.endpoint import EndpointBusyError, EndpointLifecycle
 from intermodal_engine.lifecycle.fleet_kind import ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import counts_of, deployment_of
 from intermodal_engine.lifecycle.places import CopyPlaces, managed_bounds
+from intermodal_engine.lifecycle.resizing import Resize
 from intermodal_engine.lifecycle.room import fresh_needed
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.store.records import Record, RecordNotFoundError, Records

@@ -14,9 +14,10 @@ from intermodal_engine.clock import Clock
 from intermodal_engine.lifecycle import scaling_policy as policies
 from intermodal_engine.lifecycle.alarms import KIND as ALARM
 from intermodal_engine.lifecycle.alarms import AlarmLifecycle, AlarmState
-from intermodal_engine.lifecycle.endpoint import EndpointBusyError, EndpointLifecycle, Resize
+from intermodal_engine.lifecycle.endpoint import EndpointBusyError, EndpointLifecycle
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
+from intermodal_engine.lifecycle.resizing import Resize
 from intermodal_engine.lifecycle.scaling_policy import Bounds
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.store.records import Record, RecordNotFoundError, Records

@@ -15,13 +15,18 @@ from intermodal_engine.lifecycle.attempt import JobEndedError
 from intermodal_engine.lifecycle.failure import shorten
 from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
 from intermodal_engine.lifecycle.transitions import has_yet_to_stop, set_status
-from intermodal_engine.lifecycle.tuning.parameters import parameters_of
-from intermodal_engine.lifecycle.tuning.stopping import Resources, below_median, losers
+from intermodal_engine.lifecycle.tuning.search import (
+    is_watching,
+    most_of,
+    objective_reached,
+    resources_of_hyperband,
+    search_of,
+    why_hopeless,
+)
+from intermodal_engine.lifecycle.tuning.stopping import below_median, losers
 from intermodal_engine.lifecycle.tuning.strategies import (
     NoOptimizerError,
-    Search,
     Seen,
-    grid_size,
     propose,
 )
 from intermodal_engine.lifecycle.tuning.trials import (
@@ -30,7 +35,6 @@ from intermodal_engine.lifecycle.tuning.trials import (
     definitions_of,
     dump,
     objective_of,
-    ranges_of,
     training_job_name,
     training_request,
     trials_of,
@@ -177,7 +181,7 @@ class TuningLifecycle:
             elif is_terminal(TrainingJobStatus(training.status)):
                 metric = self._objective(record, trial)["MetricName"]
                 trial.status = training.status
-                trial.objective = _value(training, metric)
+                trial.objective = objective_reached(training, metric)
                 trial.failure_reason = training.state.get("failure_reason")
         return self._keep(record, trials)
 
@@ -187,7 +191,7 @@ class TuningLifecycle:
         while True:
             trials = trials_of(record)
             running = sum(one.is_open for one in trials)
-            if running >= limits["MaxParallelTrainingJobs"] or len(trials) >= _most(record):
+            if running >= limits["MaxParallelTrainingJobs"] or len(trials) >= most_of(record):
                 return record
             try:
                 trial = self._proposed(record, trials)
@@ -225,7 +229,7 @@ class TuningLifecycle:
 
     def _end_early(self, record: Record, trials: list[Trial]) -> None:
         """Stops running trials that the others leave behind."""
-        if not _is_watching(record):
+        if not is_watching(record):
             return
         curves = {one.name: self._curve(record, one) for one in trials}
         for index, _ in enumerate(definitions_of(record.request)):
@@ -233,7 +237,7 @@ class TuningLifecycle:
             maximized = search_of(record, index).is_maximized
             running = [one.name for one in own if one.is_open]
             ended = [curves[one.name] for one in own if not one.is_open]
-            resources = _resources(record)
+            resources = resources_of_hyperband(record)
             if resources is not None:
                 there = {one.name: curves[one.name] for one in own}
                 chosen = losers(there, running, resources, is_maximized=maximized)
@@ -265,7 +269,7 @@ class TuningLifecycle:
         config = record.request["HyperParameterTuningJobConfig"]
         criteria = config.get("TuningJobCompletionCriteria", {})
         limit_s = config["ResourceLimits"].get("MaxRuntimeInSeconds")
-        maximized = _is_maximized(objective_of(record.request, definitions_of(record.request)[0]))
+        maximized = search_of(record, 0).is_maximized
         best = best_of(trials, is_maximized=maximized)
         if limit_s is not None and self._clock.now() >= record.created_at + limit_s:
             self._note(record, ending="MaxRuntimeInSeconds")
@@ -290,7 +294,7 @@ class TuningLifecycle:
         ended = [one for one in trials if not one.is_open]
         if len(ended) < HOPELESS or any(one.is_success for one in trials):
             return False
-        self._note(record, ending="Failed", failure_reason=_why_hopeless(record, ended))
+        self._note(record, ending="Failed", failure_reason=why_hopeless(record, ended))
         return True
 
     def _end(self, record: Record, running: list[Trial], status: TuningJobStatus) -> None:
@@ -310,7 +314,7 @@ class TuningLifecycle:
         if record.state.get("ending") == "Failed":
             self._finish(record, TuningJobStatus.FAILED)
         elif trials and not any(one.is_success for one in trials):
-            self._note(record, failure_reason=_why_hopeless(record, trials))
+            self._note(record, failure_reason=why_hopeless(record, trials))
             self._finish(record, TuningJobStatus.FAILED)
         else:
             self._finish(record, TuningJobStatus.COMPLETED)
@@ -342,79 +346,6 @@ class TuningLifecycle:
         looks = []
         if "MaxRuntimeInSeconds" in limits:
             looks.append(record.created_at + float(limits["MaxRuntimeInSeconds"]))
-        if _is_watching(record):
+        if is_watching(record):
             looks.append(self._clock.now() + WATCH_S)
         return min(looks, default=None)
-
-
-def search_of(record: Record, index: int) -> Search:
-    """What is looked for with one of a job's definitions."""
-    request = record.request
-    config = request["HyperParameterTuningJobConfig"]
-    definition = definitions_of(request)[index]
-    seed = config.get("RandomSeed", record.arn)
-    return Search(
-        config["Strategy"],
-        parameters_of(ranges_of(request, definition)),
-        _is_maximized(objective_of(request, definition)),
-        f"{seed}/{index}",
-    )
-
-
-def seen_of(record: Record) -> list[dict[str, Any]]:
-    """What a tuning job has found, for another one that starts from it."""
-    return [
-        {"values": one.values, "objective": one.objective}
-        for one in trials_of(record)
-        if one.is_success
-    ]
-
-
-def _most(record: Record) -> int:
-    """How many trials there may be."""
-    limits = record.request["HyperParameterTuningJobConfig"]["ResourceLimits"]
-    if "MaxNumberOfTrainingJobs" in limits:
-        return int(limits["MaxNumberOfTrainingJobs"])
-    return grid_size(search_of(record, 0).parameters)
-
-
-def _is_maximized(objective: Mapping[str, str]) -> bool:
-    return objective.get("Type") == "Maximize"
-
-
-def _is_watching(record: Record) -> bool:
-    config = record.request["HyperParameterTuningJobConfig"]
-    is_auto = config.get("TrainingJobEarlyStoppingType") == "Auto"
-    return bool(is_auto or config["Strategy"] == "Hyperband")
-
-
-def _resources(record: Record) -> Resources | None:
-    config = record.request["HyperParameterTuningJobConfig"]
-    if config["Strategy"] != "Hyperband":
-        return None
-    given = config["StrategyConfig"]["HyperbandStrategyConfig"]
-    return Resources(int(given["MinResource"]), int(given["MaxResource"]))
-
-
-def _value(training: Record, metric: str) -> float | None:
-    """The objective that a training job reported last."""
-    found = training.state.get("final_metrics", [])
-    return next((float(one["Value"]) for one in found if one["MetricName"] == metric), None)
-
-
-def _why_hopeless(record: Record, trials: list[Trial]) -> str:
-    last = trials[-1]
-    metric = objective_of(record.request, definitions_of(record.request)[last.definition])[
-        "MetricName"
-    ]
-    if last.status == TrainingJobStatus.FAILED:
-        why = f"the last one failed: {last.failure_reason}"
-    else:
-        why = (
-            f"no line in the log of {last.name} matched the metric definition of the objective "
-            f"`{metric}`; `intermodal logs {last.name}` shows what it printed"
-        )
-    return (
-        f"The tuning job failed because no training job succeeded after {len(trials)} attempts: "
-        f"{why}"
-    )

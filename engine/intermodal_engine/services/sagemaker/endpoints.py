@@ -3,9 +3,10 @@
 from typing import Any
 
 from intermodal_engine.lifecycle import deployment as deployments
-from intermodal_engine.lifecycle.endpoint import EndpointBusyError, Resize, UnknownVariantError
+from intermodal_engine.lifecycle.endpoint import EndpointBusyError
 from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
+from intermodal_engine.lifecycle.resizing import Resize, UnknownVariantError
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import capture_of_update

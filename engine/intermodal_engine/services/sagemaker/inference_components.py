@@ -7,10 +7,11 @@ from typing import Any
 
 from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.lifecycle import deployment as deployments
-from intermodal_engine.lifecycle.endpoint import EndpointBusyError, Resize
+from intermodal_engine.lifecycle.endpoint import EndpointBusyError
 from intermodal_engine.lifecycle.fleet import Member, is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of, of_generation
+from intermodal_engine.lifecycle.resizing import Resize
 from intermodal_engine.router.router import Health
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from intermodal_engine.lifecycle.endpoint import Resize
 from intermodal_engine.lifecycle.fleet import Member, members_of
+from intermodal_engine.lifecycle.resizing import Resize
 from intermodal_engine.router.router import Health, Route
 from intermodal_engine.wire.errors import ServiceError
 from tests.helpers.endpoints import (
