@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import json
+import threading
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class FakeModelFiles:
         self.room = room
         self.on_disk: dict[str, int] = {}
         self.fetches: list[str] = []
+        self._lock = threading.Lock()
 
     def find(self, source: ModelSource, target: str) -> str:
         """The name of the model that is there now."""
@@ -94,11 +96,12 @@ class FakeModelFiles:
 
     def fetch(self, source: ModelSource, target: str, name: str) -> int:
         """Puts a model on the disk."""
-        if len(self.on_disk) >= self.room:
-            raise NoRoomError("disk full") from OSError(errno.ENOSPC, "full")
-        self.fetches.append(target)
-        self.on_disk[name] = len(self.archives[target])
-        return self.on_disk[name]
+        with self._lock:
+            if len(self.on_disk) >= self.room:
+                raise NoRoomError("disk full") from OSError(errno.ENOSPC, "full")
+            self.fetches.append(target)
+            self.on_disk[name] = len(self.archives[target])
+            return self.on_disk[name]
 
     def present(self, source: ModelSource) -> dict[str, int]:
         """What is on the disk."""

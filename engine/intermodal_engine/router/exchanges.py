@@ -227,7 +227,12 @@ async def _exchange_with_model(
         is_whole = isinstance(exchanged.answer.body, bytes) and isinstance(invocation.body, bytes)
         if exchanged.answer.status != HTTPStatus.NOT_FOUND or not is_whole:
             return exchanged
-        if not await models.has_lost(model):
+        try:
+            has_lost = await models.has_lost(model)
+        except BaseException:
+            finish()
+            raise
+        if not has_lost:
             return exchanged
         finish()
 

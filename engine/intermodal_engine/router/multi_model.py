@@ -172,16 +172,17 @@ class InstanceModels:
 
     def _begin(self, model: Model, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """Does one piece of work on a model, for all who wait for it."""
-
-        def end(task: "asyncio.Task[None]") -> None:
-            model.work = None
-            if not task.cancelled():
-                task.exception()  # all who asked may have left
-            self._notify(model)
-
-        model.work = asyncio.ensure_future(work)
-        model.work.add_done_callback(end)
+        model.work = asyncio.ensure_future(self._do(model, work))
+        model.work.add_done_callback(_take_note)  # all who asked may have left
         return model.work
+
+    async def _do(self, model: Model, work: Coroutine[Any, Any, None]) -> None:
+        """The work is over before its task is: who awaits a task that is done does not pause."""
+        try:
+            await work
+        finally:
+            model.work = None
+            self._notify(model)
 
     async def _load(self, model: Model, target: str) -> None:
         await self._fetch(model, target)
@@ -317,6 +318,11 @@ def _that_may_go(models: Iterable[Model], *, on_disk: bool) -> Iterator[Model]:
     for one in models:
         if one.is_idle and (one.is_loaded or (on_disk and one.size_bytes is not None)):
             yield one
+
+
+def _take_note(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def _has_failed(task: "asyncio.Task[None]") -> bool:

@@ -1,5 +1,7 @@
 """Which models an instance holds: loads, unloads, and the room for them."""
 
+import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -225,3 +227,36 @@ def test_a_target_is_for_endpoints_of_many_models_alone(scene: Scene) -> None:
     with pytest.raises(TargetNotSupportedError):
         scene.stage.invoke(endpoint="single", target_model="a")
     assert scene.metric("Invocation4XXErrors") == [(1, 1.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("room", "disk", "is_cached"), [(3, 100, True), (1, 1, True), (2, 3, False), (100, 2, True)]
+)
+def test_whatever_is_short_and_changes_every_request_is_answered(
+    room: int, disk: int, is_cached: bool
+) -> None:
+    targets = [f"t{number}" for number in range(8)]
+    files = FakeModelFiles(dict.fromkeys(targets, "x"), disk)
+    container = ManyModelsContainer(room)
+    container.load_s, container.invoke_s = 0.002, {b"slow": 0.005}
+    stage = Stage(model_files=files, timeout_s=20.0)
+    chance = random.Random(room)
+    try:
+        source = ModelSource(SOURCE.prefix, SOURCE.folder, is_cached)
+        stage.up("i-1", container.answer, models=source)
+        calls = []
+        for number in range(200):
+            body, target = chance.choice([b"slow", b"fast"]), chance.choice(targets)
+            invocation = Invocation("/invocations", {}, body, target_model=target)
+            calls.append(stage.begin(stage.router.invoke("digits", invocation)))
+            if number % 7 == 0:
+                files.archives[chance.choice(targets)] = str(number)
+            if number % 5 == 0:
+                time.sleep(0.003)
+            if number % 50 == 49:
+                calls.pop().cancel()
+        assert {call.result(20).status for call in calls} == {200}
+        until(lambda: stage.router.loaded_models("i-1") == len(container.models))
+        assert len(files.on_disk) <= disk
+    finally:
+        stage.close()
