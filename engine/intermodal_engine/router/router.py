@@ -8,10 +8,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from intermodal_engine.router.attempts import Attempts
 from intermodal_engine.router.captures import Captures
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
@@ -26,9 +27,7 @@ from intermodal_engine.router.errors import (
     UnknownEndpointError,
     UnknownSessionError,
     UnknownVariantError,
-    status_of,
 )
-from intermodal_engine.router.exchanges import exchange
 from intermodal_engine.router.health import Rhythm
 from intermodal_engine.router.instance import (
     Backend,
@@ -125,7 +124,7 @@ class Router:
         self._shadows = Shadows(self._send_copy)
         self._settling_s = settling_s
         self._settled_at = 0.0
-        self._timeout_s = timeout_s
+        self._attempts = Attempts(self.captures, self.measurements, timeout_s, self._finish)
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: dict[str, Watched] = {}
@@ -275,7 +274,10 @@ class Router:
         try:
             result = await self._invoke(target, invocation, began)
         except _UNSERVED as error:
-            self._count_unserved(target, error)
+            with self._lock:
+                direction = self._directions.get(target)
+            if direction is not None:
+                self._attempts.count_unserved(target, direction, error)
             raise
         await self._sessions.take(target, result.backend_id, result.headers)
         return result
@@ -292,7 +294,7 @@ class Router:
             except NoHealthyInstanceError as error:
                 raise failure or error from None
             try:
-                return await self._captured(watched, invocation, began)
+                return await self._attempts.make(watched, invocation, began)
             except ConnectFailedError as error:
                 failure = error
                 watched.suspect()
@@ -369,78 +371,16 @@ class Router:
         watched.last_used = self._requests
         watched.in_flight += 1
 
-    def _captured(
-        self, watched: Watched, invocation: Invocation, began: float
-    ) -> Awaitable[InvocationResult]:
-        return self.captures.around(
-            watched.backend, invocation, lambda sent: self._attempt(watched, sent, began)
-        )
-
-    async def _attempt(
-        self, watched: Watched, invocation: Invocation, began: float
-    ) -> InvocationResult:
-        """One exchange with one instance, which `_choose` has counted as under way."""
-        backend = watched.backend
-        sent = time.perf_counter()
-        try:
-            exchanged = await exchange(watched, invocation, invocation.timeout_s or self._timeout_s)
-        except ConnectFailedError:
-            self._finish(watched)
-            raise
-        except BaseException as error:
-            self._finish(watched)
-            if isinstance(error, RouterError):
-                self.measurements.count(backend, began, sent, status_of(error))
-                self.measurements.count_containers(backend, error.steps)
-            raise
-        answer = exchanged.answer
-
-        def end() -> None:
-            exchanged.finish()
-            self._finish(watched)
-            self.measurements.count(backend, began, exchanged.sent, answer.status)
-            self.measurements.count_containers(backend, exchanged.steps)
-
-        if isinstance(answer.body, bytes):
-            end()
-        else:
-            answer.body.on_end(end)
-        return InvocationResult(
-            answer.status,
-            answer.headers,
-            answer.body,
-            backend.variant,
-            backend.backend_id,
-            backend.zone,
-            exchanged.container,
-        )
-
     async def _send_copy(self, watched: Watched, invocation: Invocation) -> None:
         """A shadow's exchange, whose answer nobody gets."""
         try:
-            result = await self._captured(watched, invocation, time.perf_counter())
+            result = await self._attempts.make(watched, invocation, time.perf_counter())
             if not isinstance(result.body, bytes):
                 async for _ in result.body:
                     pass
         except RouterError as error:
             watched.suspect()
             _log.info("shadow `%s`: %s", watched.backend.backend_id, error)
-
-    def _count_unserved(self, target: str, error: RouterError) -> None:
-        """A request that no instance got counts against the endpoint's variant all the same."""
-        with self._lock:
-            direction = self._directions.get(target)
-        if direction is None or not direction.routes:
-            return
-        route = direction.routes[0]
-        endpoint, _, component = target.partition("/")
-        nobody = Backend(
-            "", endpoint, route.variant, route.generation, "", "", 0, component=component
-        )
-        if isinstance(error, NoCapacityError):
-            self.measurements.record(nobody, "NoCapacityInvocationFailures", 1.0)
-        else:
-            self.measurements.count_unserved(nobody)
 
     def _finish(self, watched: Watched) -> None:
         with self._lock:
