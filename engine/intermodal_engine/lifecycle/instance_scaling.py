@@ -81,10 +81,11 @@ class InstanceScaling:
             if component.state["variant"] == variant
             for needs in self._places.lacking(component)
         ]
-        fresh = fresh_needed(lacking, deployment["variants"][variant]["instance_type"])
+        kind = deployment["variants"][variant]["instance_type"]
+        fresh = fresh_needed(lacking, kind, max(0, most - count))
         if fresh:
             self._empty_since.pop((record.name, variant), None)
-            return self._resize(record, variant, count, min(most, count + fresh))
+            return self._resize(record, variant, count, count + fresh)
         empty = sum(
             not self._places.copies(record.name, room.host_id)
             for room in self._places.rooms(record.name, variant)

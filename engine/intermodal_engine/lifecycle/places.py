@@ -39,8 +39,8 @@ class Places(Protocol):
     def surplus(self, name: str, state: State, generation: int) -> list[Member]:
         """Members that there should not be."""
 
-    def lacking(self, record: Record) -> list[Needs]:
-        """What the members need that there should be, and that will have no place as it is."""
+    def lacking(self, record: Record) -> list[tuple[Needs, int]]:
+        """What members need that will have no place as it is, and how many these are."""
 
     def shortage(self, name: str, state: State, generation: int) -> str | None:
         """Why members that there should be have no place and will have none; else None."""
@@ -71,7 +71,7 @@ class InstancePlaces:
             chosen += there[: sum(one.variant == variant for one in found)]
         return chosen
 
-    def lacking(self, record: Record) -> list[Needs]:  # noqa: ARG002
+    def lacking(self, record: Record) -> list[tuple[Needs, int]]:  # noqa: ARG002
         """There is always another instance."""
         return []
 
@@ -113,17 +113,20 @@ class CopyPlaces:
         variant, _ = _only(wanted_of(state, generation))
         return None if self._may_grow(state, generation, variant) else NO_ROOM
 
-    def lacking(self, record: Record) -> list[Needs]:
+    def lacking(self, record: Record) -> list[tuple[Needs, int]]:
         """See `Places`. While copies are going, it is not known yet."""
         if self._is_emptying(record.name, record.state):
             return []
         generations = [record.state["current"], record.state.get("target")]
-        return [
-            needs_of(_only(deployment_of(record.state, generation)["variants"])[1])
+        found = [
+            (
+                _needs(record.state, generation),
+                self._placed(record.name, record.state, generation)[1],
+            )
             for generation in generations
             if generation is not None
-            for _ in range(self._placed(record.name, record.state, generation)[1])
         ]
+        return [one for one in found if one[1]]
 
     def rooms(self, endpoint: str, variant: str) -> list[Room]:
         """The instances of a variant that are to stay, as if they were empty."""
@@ -194,7 +197,7 @@ class CopyPlaces:
         if bounds is None or counts_of(deployment["variants"])[variant] >= bounds[1]:
             return False
         kind = deployment["variants"][variant]["instance_type"]
-        return fresh_needed([_needs(state, generation)], kind) is not None
+        return fresh_needed([(_needs(state, generation), 1)], kind, 1) == 1
 
 
 def managed_bounds(deployment: Mapping[str, Any], variant: str) -> tuple[int, int] | None:

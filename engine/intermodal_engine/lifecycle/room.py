@@ -3,7 +3,7 @@
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_InferenceComponentComputeResourceRequirements.html
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,20 +104,22 @@ def choose_room(
     )
 
 
-def fresh_needed(copies: Sequence[Needs], kind: str) -> int | None:
-    """How many new instances of a type a number of copies needs; None: one does not fit any.
+def fresh_needed(copies: Iterable[tuple[Needs, int]], kind: str, most: int) -> int:
+    """How many new instances of a type would help copies that have no room; 0: none would.
 
     Args:
-        copies: what each needs.
+        copies: what some need, and how many these are.
         kind: the instance type.
+        most: instances that may be added.
     """
     fresh: list[Room] = []
-    for needs in copies:
-        room = next((one for one in fresh if one.fits(needs)), None)
-        if room is None:
-            room = Room("", "", kind)
-            if not room.fits(needs):
-                return None
-            fresh.append(room)
-        room.take("", needs)
+    for needs, count in copies:
+        for _ in range(count):
+            room = next((one for one in fresh if one.fits(needs)), None)
+            if room is None:
+                room = Room("", "", kind)
+                if len(fresh) == most or not room.fits(needs):
+                    break
+                fresh.append(room)
+            room.take("", needs)
     return len(fresh)

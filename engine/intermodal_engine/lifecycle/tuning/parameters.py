@@ -13,6 +13,10 @@ _WIDE = 1000.0
 """A range of `Auto` scale whose ends are so far apart is tried by orders of magnitude."""
 
 
+_EXACT = 1 << 53
+"""Beyond it not every integer is a float."""
+
+
 class InvalidRangeError(ValueError):
     """A range is none; the message is the service's refusal."""
 
@@ -116,10 +120,7 @@ def parameters_of(ranges: Mapping[str, Any]) -> list[Parameter]:
     found: list[Parameter] = [
         *(_numeric(one, is_whole=True) for one in ranges.get("IntegerParameterRanges", [])),
         *(_numeric(one, is_whole=False) for one in ranges.get("ContinuousParameterRanges", [])),
-        *(
-            Categorical(one["Name"], tuple(one["Values"]))
-            for one in ranges.get("CategoricalParameterRanges", [])
-        ),
+        *(_categorical(one) for one in ranges.get("CategoricalParameterRanges", [])),
     ]
     names = [one.name for one in found]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -128,6 +129,13 @@ def parameters_of(ranges: Mapping[str, Any]) -> list[Parameter]:
     if not found:
         raise InvalidRangeError("There is no range: at least one hyperparameter must be tuned")
     return found
+
+
+def _categorical(entry: Mapping[str, Any]) -> Categorical:
+    values = tuple(entry["Values"])
+    if len(set(values)) < len(values):
+        raise InvalidRangeError(f"Values of {entry['Name']} must be unique: {', '.join(values)}")
+    return Categorical(entry["Name"], values)
 
 
 def _numeric(entry: Mapping[str, str], *, is_whole: bool) -> Numeric:
@@ -141,10 +149,12 @@ def _numeric(entry: Mapping[str, str], *, is_whole: bool) -> Numeric:
             f"MinValue and MaxValue of {name} must each be {word}: {entry['MinValue']!r}, "
             f"{entry['MaxValue']!r}"
         ) from None
-    if not (math.isfinite(least) and math.isfinite(greatest)) or least >= greatest:
+    if is_whole and max(-least, greatest) > _EXACT:
+        raise InvalidRangeError(f"MinValue and MaxValue of {name} must be within 2^53 of 0")
+    if not math.isfinite(greatest - least) or least >= greatest:
         raise InvalidRangeError(
-            f"MinValue of {name} must be less than its MaxValue: {entry['MinValue']}, "
-            f"{entry['MaxValue']}"
+            f"MinValue of {name} must be less than its MaxValue, and by a finite number: "
+            f"{entry['MinValue']}, {entry['MaxValue']}"
         )
     scale = entry.get("ScalingType", "Auto")
     if scale == "Logarithmic" and least <= 0:

@@ -27,6 +27,7 @@ from intermodal_engine.services.sagemaker.resources import (
     tags_of,
 )
 from intermodal_engine.store.records import Record, RecordExistsError, RecordNotFoundError
+from intermodal_engine.wire.errors import ServiceError
 
 KIND = COMPONENT.name
 _NOT_SERVED = {
@@ -50,6 +51,7 @@ def create_inference_component(call: Call, parameters: Parameters) -> Parameters
     variant = _variant_of(endpoint, parameters)
     specification = _specification(parameters)
     count = parameters.get("RuntimeConfig", {}).get("CopyCount", 1)
+    _check_limit(call, count)
     try:
         call.backends.components.create(
             name,
@@ -120,6 +122,7 @@ def update_inference_component(call: Call, parameters: Parameters) -> Parameters
     _check(specification)
     endpoint = find_endpoint(call, record.state["endpoint"])
     wanted = deployed["count"] if count is None else count
+    _check_limit(call, wanted)
     variants = {variant: _deployable(call, endpoint, variant, specification, wanted)}
     try:
         policy = parameters.get("DeploymentConfig")
@@ -171,6 +174,7 @@ def find_component(call: Call, name: str) -> Record:
 
 def _resize(call: Call, record: Record, count: int) -> Parameters:
     _check_in_service(record)
+    _check_limit(call, count)
     try:
         call.backends.components.resize(record.name, {record.state["variant"]: Resize(count)})
     except EndpointBusyError as error:
@@ -188,6 +192,17 @@ def _busy(record: Record) -> Exception:
         f'Cannot update inference component "{record.arn}" in status '
         f"{_SHOWN.get(EndpointStatus(record.status), record.status)}."
     )
+
+
+def _check_limit(call: Call, count: int) -> None:
+    """Each copy is a process or container of this machine."""
+    limit = call.backends.settings.max_endpoint_instances
+    if count > limit:
+        raise ServiceError(
+            "ResourceLimitExceeded",
+            f"The account-level service limit for copies of an inference component is {limit}: "
+            f"{count} were asked for. Start the engine with a larger `--max-endpoint-instances`.",
+        )
 
 
 # What is asked for

@@ -18,6 +18,7 @@ from intermodal_engine.lifecycle.tuning.strategies import (
     grid_size,
 )
 from intermodal_engine.lifecycle.tuning.trials import (
+    OBJECTIVE_HYPERPARAMETER,
     Trial,
     definitions_of,
     objective_of,
@@ -98,6 +99,8 @@ def _check_definition(parameters: Parameters, definition: Mapping[str, Any]) -> 
         found = parameters_of(ranges)
     except InvalidRangeError as error:
         raise invalid(str(error)) from error
+    if OBJECTIVE_HYPERPARAMETER in {one.name for one in found}:
+        raise invalid(f"The hyperparameter {OBJECTIVE_HYPERPARAMETER} is the service's own")
     both = sorted({one.name for one in found} & set(definition.get("StaticHyperParameters", {})))
     if both:
         raise invalid(f"Hyperparameters are both static and tuned: {', '.join(both)}")

@@ -600,6 +600,14 @@ def test_a_busy_component_is_not_changed_and_an_unknown_one_is_named(world: Worl
         shown(world, "nope")
 
 
+def test_more_copies_than_the_machine_is_to_carry_are_refused(world: World) -> None:
+    with pytest.raises(ServiceError, match="--max-endpoint-instances"):
+        create(world, copies=1000)
+    serve(world)
+    with pytest.raises(ServiceError, match="ResourceLimitExceeded"):
+        resize(world, 1000)
+
+
 def test_components_are_listed_by_endpoint_and_variant(world: World) -> None:
     serve(world)
     for filters, count in (

@@ -58,7 +58,12 @@ def test_an_instance_type_that_is_not_known_has_all_that_is_asked_for() -> None:
 
 
 def test_new_instances_are_counted_by_what_fits_on_them() -> None:
-    assert fresh_needed([], KIND) == 0
-    assert fresh_needed([GPU] * 4, KIND) == 1
-    assert fresh_needed([GPU] * 5, KIND) == 2
-    assert fresh_needed([Needs(accelerators=5)], KIND) is None
+    assert fresh_needed([], KIND, 9) == 0
+    assert fresh_needed([(GPU, 4)], KIND, 9) == 1
+    assert fresh_needed([(GPU, 3), (GPU, 2)], KIND, 9) == 2
+    assert fresh_needed([(Needs(accelerators=5), 1)], KIND, 9) == 0
+
+
+def test_no_more_new_instances_are_counted_than_may_be() -> None:
+    assert fresh_needed([(GPU, 10**9)], KIND, 2) == 2
+    assert fresh_needed([(GPU, 10**9)], KIND, 0) == 0

@@ -77,7 +77,10 @@ def test_what_is_outside_of_a_range_has_no_place() -> None:
         ({"Integer": [("x", "1.5", "2", "Auto")]}, "must each be an integer"),
         ({"Continuous": [("x", "a", "2", "Auto")]}, "must each be a number"),
         ({"Continuous": [("x", "2", "1", "Auto")]}, "must be less than"),
-        ({"Continuous": [("x", "0", "inf", "Auto")]}, "must be less than"),
+        ({"Continuous": [("x", "0", "inf", "Auto")]}, "by a finite number"),
+        ({"Continuous": [("x", "nan", "1", "Auto")]}, "by a finite number"),
+        ({"Continuous": [("x", "-1e308", "1e308", "Auto")]}, "by a finite number"),
+        ({"Integer": [("x", "0", "9" * 20, "Auto")]}, "within 2.53 of 0"),
         ({"Continuous": [("x", "0", "1", "Logarithmic")]}, "greater than 0"),
         ({"Continuous": [("x", "0", "1", "ReverseLogarithmic")]}, "within 0 and 1"),
         ({"Integer": [("x", "0", "1", "ReverseLogarithmic")]}, "must be continuous"),
@@ -94,3 +97,8 @@ def test_what_is_no_range_is_named(
     }
     with pytest.raises(InvalidRangeError, match=says):
         parameters_of(request)
+
+
+def test_words_that_are_there_twice_are_named() -> None:
+    with pytest.raises(InvalidRangeError, match="Values of x must be unique"):
+        parameters_of({"CategoricalParameterRanges": [{"Name": "x", "Values": ["a", "a"]}]})

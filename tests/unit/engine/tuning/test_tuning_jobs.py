@@ -395,6 +395,15 @@ HYPERBAND = {"HyperbandStrategyConfig": {"MinResource": 9, "MaxResource": 3}}
             {},
             "has no MetricDefinition",
         ),
+        (
+            {
+                "ParameterRanges": {
+                    "ContinuousParameterRanges": [{**RATE, "Name": "_tuning_objective_metric"}]
+                }
+            },
+            {},
+            "is the service's own",
+        ),
         ({}, {"StaticHyperParameters": {"rate": "1"}}, "both static and tuned: rate"),
         ({}, {"OutputDataConfig": {"S3OutputPath": "s3://NO/"}}, "is not a valid S3 URI"),
         (
