@@ -1,5 +1,6 @@
 """Models of several containers, in a row and by name, by boto3, in real containers of ours."""
 
+import json
 import math
 import os
 import signal
@@ -185,7 +186,11 @@ def test_a_killed_engine_finds_all_containers(clients: Clients, engine: RunningE
     create_model(clients, "lasting-row", ["one", "two"])
     assert deploy(clients, "lasting-row")["EndpointStatus"] == "InService"
     before = engine.supervisors("endpoint", "lasting-row")
-    assert len(before) == 2
+    status = json.loads(engine.cli("status", "--json").stdout)
+    shown = [one for one in status["instances"] if one["name"] == "lasting-row"]
+    assert sorted(one["pid"] for one in shown) == before
+    names = [one["instance"].partition(".")[2] for one in shown]
+    assert names == ["container-1", "container-2"]
     engine.kill()
     engine.start()
     text, _ = ask(clients, "lasting-row")

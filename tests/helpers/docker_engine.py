@@ -22,13 +22,24 @@ exec(json.loads(json.load(open("/opt/ml/input/config/hyperparameters.json"))["sc
 """Runs the source that the job's hyperparameters hold."""
 
 SERVE = """#!/usr/bin/python3
-import http.server, os
+import http.server, json, os
+MODELS = {}
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        models = [{"modelName": name, "modelUrl": url} for name, url in MODELS.items()]
+        self.answer(json.dumps({"models": models}).encode())
+    def do_DELETE(self):
+        del MODELS[self.path.split("/")[2]]
         self.answer(b"")
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        weights = open("/opt/ml/model/weights.txt").read()
+        if self.path == "/models":
+            asked = json.loads(body)
+            MODELS[asked["model_name"]] = asked["url"]
+            return self.answer(b"")
+        is_one = self.path == "/invocations"
+        folder = "/opt/ml/model" if is_one else MODELS[self.path.split("/")[2]]
+        weights = open(f"{folder}/weights.txt").read()
         self.answer(body + f" {weights} {os.getuid()}".encode())
     def answer(self, body):
         self.send_response(200)
@@ -37,7 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 """
-"""Answers what it was asked, with the model's weights and its own user."""
+"""Answers what it was asked, with the model's weights and its own user; or serves many models."""
 
 
 class DockerEngine:

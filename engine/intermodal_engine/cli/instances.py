@@ -15,6 +15,8 @@ from intermodal_engine.lifecycle import (
     transform_instances,
 )
 from intermodal_engine.lifecycle.fleet_kind import FLEET_KINDS
+from intermodal_engine.lifecycle.fleet_state import deployment_of
+from intermodal_engine.lifecycle.served import containers_of
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.records import Record, Records
@@ -29,7 +31,7 @@ class RunningInstance:
     Attributes:
         kind: `training-job` or `endpoint`.
         name: of the job or the endpoint.
-        instance: host name: `algo-1`, or the member's id.
+        instance: host name: `algo-1`, or the member's id; of several containers, each by its name.
         pid: its supervisor's; what happens to that happens to the whole instance.
         variant: of an endpoint.
         zone: of an endpoint.
@@ -76,10 +78,16 @@ def _of_job(settings: Settings, record: Record) -> list[RunningInstance]:
 
 def _of_fleet(settings: Settings, record: Record) -> list[RunningInstance]:
     folder = settings.instances_folder / record.kind / record.name
-    return [
-        RunningInstance(
-            record.kind, record.name, member.member_id, pid, member.variant, member.zone
-        )
-        for member in fleet.members_of(record.state)
-        if (pid := InstanceFolder(folder / member.member_id).living_supervisor()) is not None
-    ]
+    found = []
+    for member in fleet.members_of(record.state):
+        variant = deployment_of(record.state, member.generation)["variants"][member.variant]
+        containers = () if fleet.is_bare(variant) else containers_of(variant)
+        for own in (one.within(folder / member.member_id) for one in containers):
+            pid = InstanceFolder(own).living_supervisor()
+            if pid is not None:
+                found.append(
+                    RunningInstance(
+                        record.kind, record.name, own.name, pid, member.variant, member.zone
+                    )
+                )
+    return found
