@@ -16,6 +16,10 @@ from intermodal_engine.router.invocation import Invocation, InvocationResult
 LIMIT_BYTES = 32 << 20
 """What waits in memory, bodies alone."""
 
+_SMALL_BYTES = 16 << 10
+"""Lines of smaller calls are made at once: to keep what they are made of costs more than that."""
+
+_NOTHING: Mapping[str, str] = {}
 _OVERHEAD_BYTES = 512
 """What a kept call takes besides its bodies, about."""
 
@@ -57,6 +61,7 @@ class Captured:
         request: its body, in parts; none where it is not kept.
         answer_headers: names in lower case.
         answer: its body, in parts; none where it is not kept.
+        line: what is written of it, instead of headers and bodies, once it has been made.
     """
 
     rule: CaptureRule
@@ -66,11 +71,20 @@ class Captured:
     request: list[bytes] = field(default_factory=list)
     answer_headers: Mapping[str, str] = field(default_factory=dict)
     answer: list[bytes] = field(default_factory=list)
+    line: bytes = b""
 
     @property
     def size_bytes(self) -> int:
         """What it takes in memory, about."""
-        return _OVERHEAD_BYTES + sum(map(len, self.request)) + sum(map(len, self.answer))
+        bodies = sum(map(len, self.request)) + sum(map(len, self.answer))
+        return _OVERHEAD_BYTES + bodies + len(self.line)
+
+    def become(self, line: bytes) -> None:
+        """Keeps the line alone."""
+        self.line = line
+        self.request_headers = self.answer_headers = _NOTHING
+        self.request.clear()
+        self.answer.clear()
 
 
 class Captures:
@@ -81,11 +95,13 @@ class Captures:
         limit_bytes: what may wait in memory.
 
     Attributes:
+        encode: makes a call's line; None: whoever takes it does.
         on_first: called when there is something to take after `take` found nothing.
         lost: calls that were to be kept and were not, for want of room, since the start.
     """
 
     def __init__(self, now: Callable[[], float], limit_bytes: int = LIMIT_BYTES) -> None:
+        self.encode: Callable[[Captured], bytes] | None = None
         self.on_first: Callable[[], None] = lambda: None
         self.lost = 0
         self._now = now
@@ -157,6 +173,9 @@ class Captures:
     def keep(self, captured: Captured) -> None:
         """Adds a call, unless there is no room."""
         size_bytes = captured.size_bytes
+        if self.encode is not None and size_bytes < _SMALL_BYTES:
+            captured.become(self.encode(captured))
+            size_bytes = captured.size_bytes
         with self._lock:
             if self._held_bytes + size_bytes > self._limit_bytes:
                 self.lost += 1

@@ -68,6 +68,7 @@ class CaptureWriter:
         self._retry_at = 0.0
         self._lost = 0
         self._said: dict[tuple[str, str], float] = {}
+        captures.encode = line_of
         captures.on_first = lambda: queue.wake(_QUEUE_KIND, "all")
         queue.register(_QUEUE_KIND, self._look)
 
@@ -117,7 +118,7 @@ class CaptureWriter:
             file = self._open.get(key)
             if file is None:
                 file = self._open[key] = begin(self._folder, _place(key, batch[0]), self._now())
-            file.append(map(line_of, batch))
+            file.append(one.line or line_of(one) for one in batch)
         except OSError as error:
             self._captures.lost += len(batch)
             self._say(batch[0].backend.endpoint, batch[0].backend.variant, f"not captured: {error}")
