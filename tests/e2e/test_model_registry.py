@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from intermodal import LocalSession, ModelPackage
+from intermodal import LocalSession, Model, ModelPackage, PipelineModel
+from intermodal.model_monitor import DataCaptureConfig
 from intermodal.pytorch import PyTorchModel
+from tests.helpers.captures import data_of, wait_for_lines
 from tests.helpers.engine import RunningEngine
 from tests.helpers.script_mode import (
     BUCKET,
@@ -23,6 +25,17 @@ from tests.helpers.script_mode import (
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 Clients = dict[str, Any]
+
+APPENDS = """
+from pathlib import Path
+
+def model_fn(folder):
+    return Path(folder, "weights.txt").read_text()
+
+def transform_fn(weights, body, content_type, accept):
+    text = body if isinstance(body, str) else bytes(body).decode()
+    return f"{text} {weights}", "text/plain"
+"""
 
 
 def register(clients: Clients, group: str, weights: str) -> str:
@@ -123,3 +136,31 @@ def test_our_sdk_registers_a_model_and_deploys_its_package(
     assert invoke(clients["sagemaker-runtime"], "ours", "hello") == "hello ours"
     shown = clients["sagemaker"].describe_model_package(ModelPackageName=package.model_package_arn)
     assert shown["ModelApprovalStatus"] == "Approved"
+
+
+def test_a_chain_of_models_is_one_package_and_is_captured_as_one(
+    engine: RunningEngine, clients: Clients
+) -> None:
+    session = LocalSession(engine.home, default_bucket=BUCKET)
+    uris = [store_model(clients["s3"], word, APPENDS, word) for word in ("first", "second")]
+    models = [Model(INFERENCE_IMAGE, uri, ROLE, sagemaker_session=session) for uri in uris]
+    package = PipelineModel(models, ROLE, sagemaker_session=session).register(
+        ["text/plain"],
+        ["text/plain"],
+        ["ml.m5.large"],
+        ["ml.m5.large"],
+        model_package_group_name="chain",
+        approval_status="Approved",
+    )
+    place = f"s3://{BUCKET}/chains"
+    package.deploy(
+        1,
+        "ml.m5.large",
+        endpoint_name="chain",
+        data_capture_config=DataCaptureConfig(
+            True, 100, place, csv_content_types=["text/plain"], sagemaker_session=session
+        ),
+    )
+    assert invoke(clients["sagemaker-runtime"], "chain", "hello") == "hello first second"
+    (line,) = wait_for_lines(clients["s3"], BUCKET, "chains/chain/", 1)
+    assert (data_of(line, "Input"), data_of(line, "Output")) == ("hello", "hello first second")
