@@ -18,6 +18,7 @@ from intermodal.which_session import session_for
 if TYPE_CHECKING:
     from intermodal.model_package import ModelPackage
     from intermodal.session import Session
+    from intermodal.transformer import Transformer
 
 _MOST_CONTAINERS = 15
 
@@ -204,6 +205,45 @@ class PipelineModel:
             model_package_arn=told.create(self.sagemaker_session, described),
             sagemaker_session=self.sagemaker_session,
             predictor_cls=self.predictor_cls,
+        )
+
+    def transformer(
+        self,
+        instance_count: int,
+        instance_type: str,
+        strategy: str | None = None,
+        assemble_with: str | None = None,
+        output_path: str | None = None,
+        output_kms_key: str | None = None,
+        accept: str | None = None,
+        env: Mapping[str, str] | None = None,
+        max_concurrent_transforms: int | None = None,
+        max_payload: int | None = None,
+        tags: Tags | None = None,
+        volume_kms_key: str | None = None,
+    ) -> "Transformer":
+        """Create the model and return what runs it over data in S3; see `Transformer`."""
+        from intermodal.transformer import Transformer
+
+        if self._session is None:
+            self._session = session_for(instance_type, None)
+        name = self.create(instance_type)
+        return Transformer(
+            name,
+            instance_count,
+            instance_type,
+            strategy,
+            assemble_with,
+            output_path,
+            output_kms_key,
+            accept,
+            max_concurrent_transforms,
+            max_payload,
+            tags,
+            env,
+            name,
+            self.sagemaker_session,
+            volume_kms_key,
         )
 
     def delete_model(self) -> None:

@@ -1,5 +1,6 @@
 """Our SDK's models, predictors and sessions against a real engine, which names what it lacks."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from intermodal.multidatamodel import MultiDataModel
 from intermodal.pipeline import PipelineModel
 from intermodal.predictor import Predictor
 from intermodal.pytorch import PyTorchModel
+from intermodal.s3 import S3Downloader
 from intermodal.serializers import JSONSerializer
 from tests.helpers.engine import RunningEngine
 from tests.helpers.fake_aws import tar_gz
@@ -155,6 +157,20 @@ def test_models_in_a_row_are_deployed_as_one(
     assert predictor.predict([1, 2]) == [10, 20]
     predictor.delete_endpoint()
     row.delete_model()
+
+
+def test_models_in_a_row_are_run_over_a_folder(
+    model_of: Callable[[int], Model], session: LocalSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.json").write_text("[1, 2]")
+    row = PipelineModel([model_of(2), model_of(5)], ROLE, sagemaker_session=session)
+    transformer = row.transformer(1, "ml.m5.large", accept="application/json")
+    transformer.transform(str(folder), content_type="application/json", logs=False)
+    found = S3Downloader.list(str(transformer.output_path), sagemaker_session=session)
+    (uri,) = [one for one in found if one.endswith(".out")]
+    assert json.loads(S3Downloader.read_file(uri, sagemaker_session=session)) == [10, 20]
 
 
 def test_an_answer_is_streamed(predictor: Predictor) -> None:

@@ -39,6 +39,22 @@ def create_summing_model(
     )
 
 
+def create_summing_row(
+    clients: dict[str, Any], name: str, codes: dict[str, str], **environment: str
+) -> None:
+    """A model of a container for each name, each with the handlers there, and the weight 2."""
+    containers = [
+        {
+            "ContainerHostname": host,
+            "Image": INFERENCE_IMAGE,
+            "ModelDataUrl": store_model(clients["s3"], f"{name}-{host}", code, weights="2"),
+            "Environment": environment,
+        }
+        for host, code in codes.items()
+    ]
+    clients["sagemaker"].create_model(ModelName=name, Containers=containers, ExecutionRoleArn=ROLE)
+
+
 def transform_request(name: str, prefix: str, **changes: Any) -> dict[str, Any]:
     """A CreateTransformJob request over CSV lines below a prefix of the demo bucket.
 

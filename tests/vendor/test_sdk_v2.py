@@ -100,9 +100,10 @@ def test_what_was_trained_is_registered_and_deployed_from_its_package(user: User
     assert told(output, "prediction") == "[2.0, 4.0]"
 
 
-def test_models_in_a_row_are_deployed_as_one(user: User) -> None:
+def test_models_in_a_row_are_deployed_as_one_and_run_over_a_folder(user: User) -> None:
     output = user.runs("v2_pipeline.py")
     assert told(output, "answer") == "[10.0, 20.0]"
+    assert told(output, "transformed") == "a.json.out [10.0,20.0]"
 
 
 @pytest.mark.usefixtures("notebook")

@@ -128,6 +128,7 @@ class JobSpecs:
         mounts: tuple[Mount, ...],
         max_runtime_s: float,
         environment: Mapping[str, str] | None = None,
+        network: str | None = None,
     ) -> InstanceSpec:
         """One instance of an attempt.
 
@@ -138,12 +139,14 @@ class JobSpecs:
             mounts: what it sees besides its `/opt/ml`.
             max_runtime_s: when its supervisor stops it.
             environment: variables that win over the request's.
+            network: what it is on; None: the network of all the job's instances.
         """
         name = request.record.name
+        owner = f"{self._kind}/{name}"
         limits = limits_of(request.instance_type(host))
-        network = f"{self._kind}/{name}"
+        network = network or owner
         # An isolated job cannot reach the engine.
-        access = {} if request.is_isolated else self._access(network, request.role_arn, network)
+        access = {} if request.is_isolated else self._access(owner, request.role_arn, network)
         return InstanceSpec(
             instance_id=instance_id(self._kind, name, host, attempt.number),
             host=host,

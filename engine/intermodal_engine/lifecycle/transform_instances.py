@@ -15,6 +15,7 @@ from intermodal_engine.lifecycle.model_files import ModelDataError, ModelStore
 from intermodal_engine.lifecycle.staging import DataMissingError, Input
 from intermodal_engine.lifecycle.staging.selection import Item, select
 from intermodal_engine.lifecycle.transform import plan as plans
+from intermodal_engine.lifecycle.transform.containers import ContainerRequest, containers
 from intermodal_engine.lifecycle.transform.movers import Movers, failure, is_done, settled
 from intermodal_engine.lifecycle.transform.plan import ObjectPart, Plan
 from intermodal_engine.lifecycle.transform_request import TransformRequest
@@ -77,42 +78,56 @@ class TransformInstances:
         Raises:
             DataMissingError: the model cannot be had, or there is no object.
         """
-        try:
-            model = self._models.fetch(request.container)
-        except ModelDataError as error:
-            raise DataMissingError(f"ClientError: {error}") from error
-        mounts = (Mount(model, _MODEL, MountMode.VIEW),) if model else ()
+        self._stage_models(request, attempt)
         items = select(self._objects, Input(request.channel))
         count = len(request.hosts)
         for number, host in enumerate(request.hosts):
-            folder = self._specs.folder(request, host)
-            folders.remove(folder)
-            (self._specs.ml(request, host) / "model").mkdir(parents=True)
-            moved = folder / plans.FOLDER
-            moved.mkdir()
+            moved = self._moved(request, host)
+            folders.remove(moved)
+            moved.mkdir(parents=True)
             share = [(place, items[place]) for place in range(number, len(items), count)]
             parts = [_part(request, place, item) for place, item in share]
             plans.write_objects(moved, parts)
-            attempt.set_mounts(host, mounts)
         return len(items)
 
-    def specs(self, request: TransformRequest, attempt: Attempt) -> list[InstanceSpec]:
-        """What runs, by host."""
-        return [
-            replace(
-                self._specs.spec(
-                    request, attempt, host, mounts=attempt.mounts_of(host), max_runtime_s=0.0
-                ),
-                ports=(PORT,),
-                max_runtime_s=None,
-                stop_grace_s=self._settings.serving_stop_grace_s,
-            )
-            for host in request.hosts
-        ]
+    def _stage_models(self, request: TransformRequest, attempt: Attempt) -> None:
+        for one in containers(request):
+            try:
+                model = self._models.fetch(one.container)
+            except ModelDataError as error:
+                raise DataMissingError(f"ClientError: {error}") from error
+            folders.remove(self._specs.folder(request, one.host))
+            (self._specs.ml(request, one.host) / "model").mkdir(parents=True)
+            mounts = (Mount(model, _MODEL, MountMode.VIEW),) if model else ()
+            attempt.set_mounts(one.host, mounts)
 
-    def log_file(self, request: TransformRequest, attempt: Attempt, host: str) -> Path:
-        """The file of an instance's log stream; what is said of its data has one of its own."""
-        return self._specs.log_file(request, attempt, host)
+    def specs(self, request: TransformRequest, attempt: Attempt) -> list[InstanceSpec]:
+        """What runs: a container an instance, or several."""
+        return [self._spec(one, attempt) for one in containers(request)]
+
+    def _spec(self, one: ContainerRequest, attempt: Attempt) -> InstanceSpec:
+        is_alone = not one.served.name
+        network = None if is_alone else f"{KIND}/{one.record.name}/{one.host}"
+        mounts = attempt.mounts_of(one.host)
+        return replace(
+            self._specs.spec(
+                one, attempt, one.host, mounts=mounts, max_runtime_s=0.0, network=network
+            ),
+            log=self._log_file(one, attempt),
+            gpus=tuple(attempt.gpus.get(one.instance, ())),
+            ports=(PORT,),
+            max_runtime_s=None,
+            stop_grace_s=self._settings.serving_stop_grace_s,
+        )
+
+    def who(self, request: TransformRequest, attempt: Attempt, member: Member) -> tuple[str, Path]:
+        """What to call a member, and the file of its log stream."""
+        one = next(one for one in containers(request) if one.host == member.host)
+        return one.title, self._log_file(one, attempt)
+
+    def _log_file(self, one: ContainerRequest, attempt: Attempt) -> Path:
+        """Of a container; what is said of its instance's data has a stream of its own."""
+        return self._specs.log_file(one, attempt, one.instance, one.served.name or None)
 
     def move(self, request: TransformRequest, attempt: Attempt, members: list[Member]) -> None:
         """Has the share of every running instance moved through it.
@@ -120,11 +135,17 @@ class TransformInstances:
         Raises:
             StartFailedError: it cannot be.
         """
-        for member in members:
-            address = member.instance.addresses[PORT]
-            log = self._specs.log_file(request, attempt, member.host, "data-log")
-            plan = self._plan(request, attempt, address, log)
-            self._movers.ensure(self._moved(request, member.host), plan)
+        addresses = {one.host: one.instance.addresses[PORT] for one in members}
+        for host in request.hosts:
+            row = [one for one in containers(request) if one.instance == host]
+            if any(one.host not in addresses for one in row):
+                continue
+            log = self._specs.log_file(request, attempt, host, "data-log")
+            plan = self._plan(request, attempt, addresses[row[0].host], log)
+            if row[0].served.name:
+                named = tuple((one.served.name, *addresses[one.host]) for one in row)
+                plan = replace(plan, row=named)
+            self._movers.ensure(self._moved(request, host), plan)
 
     def end_moving(self, request: TransformRequest) -> None:
         """Has nothing moved any more."""

@@ -93,7 +93,7 @@ class TransformJobLifecycle:
         self,
         parameters: Mapping[str, Any],
         *,
-        container: Mapping[str, Any],
+        served: Mapping[str, Any],
         role_arn: str,
         network_isolation: bool,
         arn: str,
@@ -103,7 +103,8 @@ class TransformJobLifecycle:
 
         Args:
             parameters: of CreateTransformJob.
-            container: the model's; a copy, since models may be deleted.
+            served: the model's containers, as `lifecycle.served` has them; a copy, since models may
+                be deleted.
             role_arn: the model's.
             network_isolation: the model's.
             arn: the job's.
@@ -116,7 +117,7 @@ class TransformJobLifecycle:
         state = {
             "phase": Phase.WAITING,
             "attempts": [],
-            "container": dict(container),
+            **served,
             "role_arn": role_arn,
             "network_isolation": network_isolation,
         }
@@ -240,9 +241,9 @@ class TransformJobLifecycle:
         )
 
     def _describe(self, request: TransformRequest, attempt: Attempt, member: Member) -> str:
-        log = self._instances.log_file(request, attempt, member.host)
+        title, log = self._instances.who(request, attempt, member)
         paths = TrainingPaths(member.instance.folder / "ml")
-        return describe_ending(Ending(member.host, member.status, paths, log))
+        return describe_ending(Ending(title, member.status, paths, log))
 
     def _finish(
         self,

@@ -231,6 +231,19 @@ def test_a_pipeline_names_the_model_that_is_at_fault(aws: FakeServing) -> None:
     assert aws.calls == []
 
 
+def test_a_pipeline_is_created_and_run_over_data(aws: FakeServing) -> None:
+    session = Session(aws.boto_session())
+    models = [a_model(session), a_model(session)]
+    pipeline = PipelineModel(models, ROLE_ARN, name="row", sagemaker_session=session)
+
+    transformer = pipeline.transformer(2, "ml.m5.large", accept="text/csv", env={"A": "b"})
+
+    (created,) = [one.params for one in aws.calls if one.operation == "CreateModel"]
+    assert (created["ModelName"], len(created["Containers"])) == ("row", 2)
+    assert (transformer.model_name, transformer.base_transform_job_name) == ("row", "row")
+    assert (transformer.accept, transformer.env) == ("text/csv", {"A": "b"})
+
+
 def test_many_models_take_their_image_from_one_model_or_from_the_user(aws: FakeServing) -> None:
     session = Session(aws.boto_session())
     with pytest.raises(ValueError, match="`role` is the `model`'s own"):

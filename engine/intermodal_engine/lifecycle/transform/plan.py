@@ -66,6 +66,7 @@ class Plan:
         timeout_s: of one invocation.
         retries: of one invocation.
         inference_time: every record gets an id and this time; None: none does.
+        row: where the instance has several containers, of each the name, host and port.
     """
 
     host: str
@@ -86,6 +87,7 @@ class Plan:
     timeout_s: float
     retries: int
     inference_time: str | None = None
+    row: tuple[tuple[str, str, int], ...] = ()
 
     def write(self, folder: Path) -> None:
         """Writes it into a `moved` folder."""

@@ -5,6 +5,8 @@ from typing import Any
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.attempt import JobEndedError, attempts_of
 from intermodal_engine.lifecycle.model_files import is_multi_model
+from intermodal_engine.lifecycle.served import containers_of as containers_in
+from intermodal_engine.lifecycle.served import is_direct
 from intermodal_engine.lifecycle.transform.program.filters import FilterError, make_processing
 from intermodal_engine.lifecycle.transform.program.inference_ids import has_records
 from intermodal_engine.lifecycle.transform.program.jsonpath import InvalidPathError
@@ -14,7 +16,7 @@ from intermodal_engine.lifecycle.transform_request import PAYLOAD_TOGETHER_MB
 from intermodal_engine.services.answers import when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import check_destination
-from intermodal_engine.services.sagemaker.models import container_of, find_model
+from intermodal_engine.services.sagemaker.models import containers_of, find_model
 from intermodal_engine.services.sagemaker.resources import (
     arn,
     check_program,
@@ -47,17 +49,14 @@ def create_transform_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a transform job; it runs as soon as the engine gets to it."""
     _check(call, parameters)
     model = find_model(call, parameters["ModelName"])
-    if is_multi_model(container_of(model)):
-        raise invalid(
-            f'Model "{model.arn}" serves many models: a transform job needs a model of `Mode` '
-            "`SingleModel`"
-        )
+    served = containers_of(model)
+    _check_model(model, served)
     name = parameters["TransformJobName"]
     job_arn = arn(call, KIND, name)
     try:
         call.backends.transform_jobs.create(
             parameters,
-            container=container_of(model),
+            served=served,
             role_arn=model.request.get("ExecutionRoleArn", ""),
             network_isolation=model.request.get("EnableNetworkIsolation", False),
             arn=job_arn,
@@ -112,6 +111,19 @@ OPERATIONS: dict[str, Operation] = {
     "ListTransformJobs": list_transform_jobs,
     "StopTransformJob": stop_transform_job,
 }
+
+
+def _check_model(model: Record, served: dict[str, Any]) -> None:
+    if is_direct(served):
+        raise invalid(
+            f'Model "{model.arn}" has containers that are invoked by their names: a transform job '
+            "needs `InferenceExecutionConfig` `Serial`"
+        )
+    if any(is_multi_model(one.definition) for one in containers_in(served)):
+        raise invalid(
+            f'Model "{model.arn}" serves many models: a transform job needs containers of `Mode` '
+            "`SingleModel`"
+        )
 
 
 def _check(call: Call, parameters: Parameters) -> None:

@@ -21,6 +21,7 @@ from intermodal_engine.lifecycle.transform.program.filters import (
     make_processing,
 )
 from intermodal_engine.lifecycle.transform.program.inference_ids import stamped
+from intermodal_engine.lifecycle.transform.program.row import Invocable, Row
 from intermodal_engine.lifecycle.transform.program.splitting import Batch, SplitError, Splitting
 
 DEFAULT_PAYLOAD_MB = 6
@@ -127,7 +128,7 @@ class Mover:
         self._folder = folder
         Path(plan.log).parent.mkdir(parents=True, exist_ok=True)
         self._log = Log(plan.log)
-        self._client = Client(plan.host, plan.port, Patience(plan.timeout_s, plan.retries))
+        self._client = _client(plan)
         self._processing: Processing | None = make_processing(
             plan.content_type,
             plan.split_type,
@@ -256,6 +257,13 @@ class Mover:
         elif time.monotonic() - self._said_at > _SAY_EVERY_S:
             self._said_at = time.monotonic()
             self._log.write(f"{part.uri} is transformed; {self._settled} objects so far".encode())
+
+
+def _client(plan: Plan) -> Invocable:
+    patience = Patience(plan.timeout_s, plan.retries)
+    if plan.row:
+        return Row([(name, Client(host, port, patience)) for name, host, port in plan.row])
+    return Client(plan.host, plan.port, patience)
 
 
 def _chunks(source: IO[bytes]) -> Iterator[bytes]:
