@@ -93,7 +93,7 @@ def test_a_load_waits_for_a_model_that_is_in_use(scene: Scene) -> None:
     scene.container.room = 1
     scene.container.invoke_s = {b"slow": 0.3}
     slow = scene.begin("a", b"slow")
-    until(lambda: scene.stage.router.in_flight("i-1") == 1)
+    until(lambda: any(one.body == b"slow" for one in scene.stage.instances[0].seen))
     assert scene.ask("b") == "b"
     assert slow.result().status == 200
     assert [scene.target_of(name) for name in scene.container.unloads] == ["a"]
