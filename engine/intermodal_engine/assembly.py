@@ -42,6 +42,7 @@ from intermodal_engine.lifecycle.tuning.job import TuningLifecycle
 from intermodal_engine.lifecycle.usage_metrics import UsageMetrics
 from intermodal_engine.lifecycle.warm_pools import WarmPools
 from intermodal_engine.lifecycle.work_queue import WorkQueue
+from intermodal_engine.router.demand import OnDemand
 from intermodal_engine.router.model import ModelFiles
 from intermodal_engine.router.router import SETTLING_S, Health, OnHealth, Router
 from intermodal_engine.router.sessions import Sessions
@@ -108,8 +109,19 @@ class Parts:
         self.database.close()
 
 
-def _make_router(on_health: OnHealth, sessions: Sessions, model_files: ModelFiles) -> Router:
-    return Router(on_health, settling_s=SETTLING_S, sessions=sessions, model_files=model_files)
+MakeRouter = Callable[[OnHealth, OnDemand, Sessions, ModelFiles], Router]
+
+
+def _make_router(
+    on_health: OnHealth, on_demand: OnDemand, sessions: Sessions, model_files: ModelFiles
+) -> Router:
+    return Router(
+        on_health,
+        settling_s=SETTLING_S,
+        sessions=sessions,
+        model_files=model_files,
+        on_demand=on_demand,
+    )
 
 
 def assemble(
@@ -118,7 +130,7 @@ def assemble(
     clock: Clock,
     driver: Driver,
     access: EngineAccess,
-    make_router: Callable[[OnHealth, Sessions, ModelFiles], Router] = _make_router,
+    make_router: MakeRouter = _make_router,
     spawn: Spawn = in_a_thread,
     movers: Movers | None = None,
 ) -> Parts:
@@ -138,8 +150,12 @@ def assemble(
         lifecycle, name = (components, component) if component else (endpoints, endpoint)
         lifecycle.on_health(name, member, health)
 
+    def on_demand(target: str, variant: str, count: int) -> None:
+        endpoints.on_demand(target, variant, count)
+
     router = make_router(
         on_health,
+        on_demand,
         Sessions(clock.now, SessionRows(database, clock.now)),
         TargetModels(objects),
     )

@@ -28,6 +28,7 @@ class Settings:
         serving_stop_grace_s: the same for an endpoint's instance (AWS: 30).
         health_timeout_s: how long an endpoint's new instances may take to become healthy.
         max_endpoint_instances: how many instances one endpoint may have.
+        serverless_idle_s: how long an instance of a serverless endpoint is kept without requests.
         max_instances: how many instances of jobs run at once; further jobs wait. Endpoints do not
             count.
         spot_capacity_wait_s: how long an interrupted spot job waits for capacity.
@@ -53,6 +54,7 @@ class Settings:
     health_timeout_s: float = 480.0
     max_instances: int = 8
     max_endpoint_instances: int = 32
+    serverless_idle_s: float = 300.0
     spot_capacity_wait_s: float = 2.0
     spot_price_ratio: float = 0.3
     spot_interruptions_per_hour: float = 0.0

@@ -101,12 +101,10 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     data = session.upload_data(__file__, key_prefix="any")
     image = f"pytorch-inference:{VERSION}-cpu-py312"
     model = Model(image, data, ROLE, sagemaker_session=session)
-    serverless = {"MemorySizeInMB": 2048, "MaxConcurrency": 1}
     return {
         "AsyncInferenceConfig": lambda: model.deploy(
             1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
         ),
-        "ServerlessConfig": lambda: model.deploy(serverless_inference_config=serverless),
     }
 
 
@@ -114,7 +112,6 @@ def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callabl
     "words",
     [
         "AsyncInferenceConfig",
-        "ServerlessConfig",
     ],
 )
 def test_what_the_engine_does_not_serve_it_names(

@@ -30,12 +30,17 @@ class TestRouter(Router):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(lambda _endpoint, _backend, _health: None, now=now)
         self.healths: dict[str, Health] = {}
+        self.idle: dict[str, float] = {}
         self.backends: dict[str, Backend] = {}
 
     def add(self, backend: Backend) -> None:
         """Remembers what the router was told."""
         self.backends[backend.backend_id] = backend
         super().add(backend)
+
+    def idle_s(self, backend_id: str) -> float:
+        """What the test said; nothing before that."""
+        return self.idle.get(backend_id, 0.0)
 
     def health(self, backend_id: str) -> Health:
         """What the test said; STARTING before that."""

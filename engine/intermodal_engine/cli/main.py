@@ -230,6 +230,12 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     add("max_endpoint_instances", _count, "N", "instances that one endpoint may have")
     add(
+        "serverless_idle_s",
+        _amount,
+        "SECONDS",
+        "how long an instance of a serverless endpoint is kept without requests",
+    )
+    add(
         "health_timeout_s",
         _amount,
         "SECONDS",

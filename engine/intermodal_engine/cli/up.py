@@ -21,6 +21,7 @@ OPTIONS = (
     "region",
     "max_instances",
     "max_endpoint_instances",
+    "serverless_idle_s",
     "spot_interruptions_per_hour",
     "spot_capacity_wait_s",
     "stop_grace_s",

@@ -14,6 +14,7 @@ from intermodal_engine.lifecycle import resizing, rollout
 from intermodal_engine.lifecycle.fleet import Fleet, members_of
 from intermodal_engine.lifecycle.fleet_members import FleetMembers
 from intermodal_engine.lifecycle.keeping import DRAIN_LOOK_S, FleetKeeper, sooner
+from intermodal_engine.lifecycle.on_demand import OnDemand
 from intermodal_engine.lifecycle.places import Places
 from intermodal_engine.lifecycle.resizing import Resize, Resizes
 from intermodal_engine.lifecycle.rollout import Rollouts
@@ -68,6 +69,9 @@ class EndpointLifecycle:
         self._members = FleetMembers(records, fleet, places, clock)
         self._rollouts = Rollouts(
             records=records, fleet=fleet, members=self._members, clock=clock, settings=settings
+        )
+        self._on_demand = OnDemand(
+            records=records, fleet=fleet, clock=clock, idle_s=settings.serverless_idle_s
         )
         self._resizes = Resizes(
             records=records, fleet=fleet, members=self._members, clock=clock, settings=settings
@@ -214,6 +218,11 @@ class EndpointLifecycle:
                 self._fleet.direct(record)
             self._queue.wake(self._kind, record.name)
 
+    def on_demand(self, name: str, variant: str, count: int) -> None:
+        """The router's news: requests need so many instances of a serverless variant."""
+        if self._on_demand.grow(name, variant, count):
+            self.wake(name)
+
     def on_health(self, name: str, backend_id: str, health: Health) -> None:
         """The router's news: a member's health has changed."""
         logger.info("%s `%s`: `%s` is %s", self._kind, name, backend_id, health)
@@ -244,11 +253,15 @@ class EndpointLifecycle:
             EndpointStatus.UPDATING: self._update,
             EndpointStatus.ROLLING_BACK: self._back_out,
             EndpointStatus.UPDATE_ROLLBACK_FAILED: self._keeper.keep,
-            EndpointStatus.IN_SERVICE: self._keeper.keep,
+            EndpointStatus.IN_SERVICE: self._serve,
             EndpointStatus.FAILED: self._retire_all,
             EndpointStatus.DELETING: self._delete,
         }
         return steps[record.status](record)
+
+    def _serve(self, record: Record) -> float | None:
+        look = self._keeper.keep(record)
+        return sooner(look, self._on_demand.shrink(self._records.get(self._kind, record.name)))
 
     def _update(self, record: Record) -> float | None:
         look = self._keeper.keep(record)

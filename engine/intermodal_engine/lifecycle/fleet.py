@@ -214,6 +214,7 @@ class Fleet:
                     float(variant["weight"]) * scale,
                     _strategy(variant),
                     is_shadow=variant.get("is_shadow", False),
+                    most=(variant.get("serverless") or {}).get("MaxConcurrency"),
                 )
                 for name, variant in variants.items()
             ]
@@ -236,6 +237,10 @@ class Fleet:
         if _is_place(record, member):
             return Health.HEALTHY
         return self._router.health(member.member_id)
+
+    def idle_s(self, member: Member) -> float:
+        """For how long a member has had nothing to do."""
+        return self._router.idle_s(member.member_id)
 
     def retire(self, record: Record, member: Member) -> bool:
         """Takes a member out of traffic, waits for its requests, and stops it.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intermodal_contract import env
-from intermodal_contract.instance import instance_type
+from intermodal_contract.instance import UnknownInstanceTypeError, instance_type
 from intermodal_engine.drivers.base import Instance, InstanceSpec
 from intermodal_engine.lifecycle.fleet_kind import FleetKind
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
@@ -109,6 +109,8 @@ class FleetSpecs:
             command=("serve",),
             environment={
                 env.NUM_CPUS: str(_cores_of_one(variants, variant)),
+                # One request at a time needs no second worker, which would start more slowly.
+                **({env.MODEL_SERVER_WORKERS: "1"} if variant.get("serverless") else {}),
                 **served.environment,
                 **access,
             },
@@ -138,6 +140,14 @@ def _cores_of_one(variants: Mapping[str, Any], variant: Mapping[str, Any]) -> in
         if each.get("container") is not None
     )
     share = len(os.sched_getaffinity(0)) // max(1, together)
-    whole = instance_type(variant["instance_type"]).vcpus
-    own = float((variant.get("needs") or {}).get("NumberOfCpuCoresRequired", whole))
+    needs = variant.get("needs") or {}
+    own = needs.get("NumberOfCpuCoresRequired") or _vcpus(variant["instance_type"])
     return max(1, min(math.ceil(own), share))
+
+
+def _vcpus(kind: str) -> int:
+    """Those of an instance type; this machine's of one that is not known."""
+    try:
+        return instance_type(kind).vcpus
+    except UnknownInstanceTypeError:
+        return instance_type("local").vcpus

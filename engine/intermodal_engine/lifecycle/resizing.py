@@ -30,10 +30,12 @@ class Resize:
     Attributes:
         count: instances.
         weight: share of the traffic, over the sum of all variants' weights.
+        serverless: members of a serverless configuration.
     """
 
     count: int | None = None
     weight: float | None = None
+    serverless: Mapping[str, int] | None = None
 
 
 def begin(draft: Draft, changes: Mapping[str, Resize], now: float) -> None:
@@ -57,12 +59,20 @@ def begin(draft: Draft, changes: Mapping[str, Resize], now: float) -> None:
             variants[variant]["count"] = change.count
         if change.weight is not None:
             variants[variant]["weight"] = change.weight
+        if change.serverless is not None:
+            config = {**variants[variant]["serverless"], **change.serverless}
+            variants[variant] |= {"serverless": config, "count": first_count(config)}
     deployment["wanted"] = counts_of(variants)
     # What died young before says nothing of what a person asks for now.
     deployment.update(not_before=0.0, pause_s=0.0)
     draft.state["resize"] = {"before": before, "began_at": now}
     draft.state.pop("failure_reason", None)
     draft.note("Resized", wanted=deployment["wanted"])
+
+
+def first_count(config: Mapping[str, int]) -> int:
+    """How many instances a serverless variant begins with: at least one, to see that it serves."""
+    return max(1, config.get("ProvisionedConcurrency", 1))
 
 
 class Resizes:

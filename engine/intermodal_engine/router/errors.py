@@ -17,6 +17,7 @@ RouterError                  anything below
 ├── ModelLoadError           the container does not load the model
 ├── ModelNotReadyError       the model is loading still
 ├── NoRoomError              the instance's disk is full
+├── ThrottledError           as many requests are under way as a serverless endpoint takes
 ├── OverloadedError          all instances are busy, and too many requests wait already
 ├── NoHealthyInstanceError   there are instances, but none that may get the request
 ├── ConnectFailedError       no connection; not a byte of the request was sent
@@ -127,6 +128,10 @@ class ModelNotReadyError(RouterError):
 
 class NoRoomError(RouterError):
     """The instance's disk is full."""
+
+
+class ThrottledError(RouterError):
+    """As many requests are under way as a serverless endpoint takes at once."""
 
 
 class OverloadedError(RouterError):

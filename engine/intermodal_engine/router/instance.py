@@ -118,6 +118,7 @@ class Watched:
         is_draining: gets no new requests.
         in_flight: requests under way.
         last_used: number of the last request that it got; 0 for none.
+        used_at: epoch seconds at which its last request ended, or it came.
         alarm: set where it should be pinged at once.
         links: the ways to its containers, in their order.
     """
@@ -130,6 +131,7 @@ class Watched:
     is_draining: bool = False
     in_flight: int = 0
     last_used: int = 0
+    used_at: float = 0.0
     alarm: asyncio.Event = field(default_factory=asyncio.Event)
     links: tuple[Link, ...] = field(init=False)
 
@@ -188,6 +190,8 @@ class Route:
         weight: its share of the traffic, over the sum of all of the endpoint's weights.
         strategy: how one of its instances is chosen.
         is_shadow: it gets copies of that share of the requests, and answers nobody.
+        most: requests at once, each on an instance that has come for it (serverless); None: each
+            instance works on many.
     """
 
     generation: int
@@ -195,6 +199,7 @@ class Route:
     weight: float
     strategy: Strategy = Strategy.LEAST_OUTSTANDING_REQUESTS
     is_shadow: bool = False
+    most: int | None = None
 
 
 @dataclass(slots=True)

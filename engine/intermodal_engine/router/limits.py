@@ -33,12 +33,13 @@ class Waiting:
         self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
-    async def wait(self, endpoint: str, why: str) -> None:
+    async def wait(self, endpoint: str, why: str, patience_s: float | None = None) -> None:
         """Until an instance may have room.
 
         Args:
             endpoint: whose instance.
             why: what is in the way.
+            patience_s: how long; None: as the limits say.
 
         Raises:
             OverloadedError: too many wait already, or it took too long.
@@ -49,10 +50,11 @@ class Waiting:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
         try:
-            async with asyncio.timeout(self._limits.patience_s):
+            async with asyncio.timeout(patience_s or self._limits.patience_s):
                 await turn
         except TimeoutError:
-            raise OverloadedError(f"for {self._limits.patience_s:g} s {why}") from None
+            waited_s = patience_s or self._limits.patience_s
+            raise OverloadedError(f"for {waited_s:g} s {why}") from None
         finally:
             if turn in queue:
                 queue.remove(turn)

@@ -14,6 +14,7 @@ from functools import partial
 
 from intermodal_engine.router.attempts import Attempts
 from intermodal_engine.router.captures import Captures
+from intermodal_engine.router.demand import PATIENCE_S, Demand, OnDemand
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
     ComponentRequiredError,
@@ -24,6 +25,7 @@ from intermodal_engine.router.errors import (
     NoHealthyInstanceError,
     OverloadedError,
     RouterError,
+    ThrottledError,
     UnknownEndpointError,
     UnknownSessionError,
     UnknownVariantError,
@@ -69,6 +71,7 @@ __all__ = [
     "Router",
     "RouterError",
     "Strategy",
+    "ThrottledError",
     "UnknownEndpointError",
     "UnknownSessionError",
     "UnknownVariantError",
@@ -87,7 +90,16 @@ _UNSERVED = (NoCapacityError, NoHealthyInstanceError, OverloadedError, ConnectFa
 
 
 class _BusyError(Exception):
-    """No instance can take a request now, and one will soon; the message says why not now."""
+    """No instance can take a request now, and one will soon; the message says why not now.
+
+    Args:
+        why: what is in the way.
+        patience_s: how long to wait for it; None: as long as for anything.
+    """
+
+    def __init__(self, why: str, patience_s: float | None = None) -> None:
+        super().__init__(why)
+        self.patience_s = patience_s
 
 
 class Router:
@@ -102,6 +114,7 @@ class Router:
         settling_s: how long after `bind` requests wait for an instance to be found healthy.
         sessions: the open ones.
         model_files: gets the models of multi-model endpoints.
+        on_demand: told how many instances a serverless variant needs.
     """
 
     def __init__(
@@ -114,7 +127,10 @@ class Router:
         settling_s: float = 0.0,
         sessions: Sessions | None = None,
         model_files: ModelFiles | None = None,
+        on_demand: OnDemand = lambda *_: None,
     ) -> None:
+        self._now = now
+        self._demand = Demand(on_demand)
         self._model_files = model_files
         self.measurements = Measurements(now)
         self.captures = Captures(now)
@@ -147,6 +163,7 @@ class Router:
         with self._lock:
             watched = list(self._watched.values())
         self._watches.close()
+        self._demand.close()
         for one in watched:
             one.close()
 
@@ -249,6 +266,14 @@ class Router:
             watched = self._watched.get(backend_id)
             return watched.in_flight if watched is not None else 0
 
+    def idle_s(self, backend_id: str) -> float:
+        """For how long an instance has had nothing to do."""
+        with self._lock:
+            watched = self._watched.get(backend_id)
+            if watched is None or watched.in_flight or watched.health is not Health.HEALTHY:
+                return 0.0
+            return self._now() - watched.used_at
+
     def loaded_models(self, backend_id: str) -> int | None:
         """How many models an instance holds in memory; None for one that serves one."""
         with self._lock:
@@ -287,10 +312,7 @@ class Router:
         failure: ConnectFailedError | None = None
         while True:
             try:
-                watched = self._choose(target, invocation, tried)
-            except _BusyError as busy:
-                await self._waiting.wait(target, str(busy))
-                continue
+                watched = await self._choose_in_turn(target, invocation, tried, began)
             except NoHealthyInstanceError as error:
                 raise failure or error from None
             try:
@@ -304,6 +326,43 @@ class Router:
                 watched.flush()  # what else is idle there has most likely ended as well
                 if not error.is_stale:
                     raise
+
+    async def _choose_in_turn(
+        self, target: str, invocation: Invocation, tried: Mapping[str, str], began: float
+    ) -> Watched:
+        """An instance for a request, once there is one that can take it."""
+        most = self._most(target)
+        if most is not None:
+            self._demand.enter(target, self._under_way(target), most)
+        has_waited = False
+        try:
+            while True:
+                try:
+                    watched = self._choose(target, invocation, tried)
+                    break
+                except _BusyError as busy:
+                    await self._waiting.wait(target, str(busy), busy.patience_s)
+                    has_waited = True
+        finally:
+            if most is not None:
+                self._demand.leave(target)
+        if most is not None and has_waited:
+            setup_s = time.perf_counter() - began
+            self.measurements.record(watched.backend, "ModelSetupTime", setup_s * 1e6)
+        return watched
+
+    def _most(self, target: str) -> int | None:
+        """How many requests at once a serverless target takes; None for any other."""
+        with self._lock:
+            direction = self._directions.get(target)
+        if direction is None:
+            return None
+        found = [route.most for route in direction.routes if route.most is not None]
+        return max(found, default=None)
+
+    def _under_way(self, target: str) -> int:
+        with self._lock:
+            return sum(one.in_flight for one in self._targets.get(target, {}).values())
 
     def _choose(self, target: str, invocation: Invocation, tried: Mapping[str, str]) -> Watched:
         holder = self._holder(target, invocation.session_id)
@@ -329,10 +388,15 @@ class Router:
                     continue
                 if holder not in (None, one.backend.backend_id):
                     continue
-                if one.in_flight >= self._limits.in_flight:
+                if one.in_flight >= (self._limits.in_flight if route.most is None else 1):
                     is_busy = True
                 else:
                     available.setdefault(route, []).append(one)
+            on_demand = next((one for one in routes.values() if one.most is not None), None)
+            if not available and on_demand is not None:
+                in_flight = sum(one.in_flight for one in self._targets.get(target, {}).values())
+                self._demand.ask(target, on_demand.variant, in_flight)
+                raise _BusyError("no instance has come", PATIENCE_S)
             if not available:
                 raise self._none_available(target, invocation, holder, is_busy=is_busy)
             route = choose_route(direction, available)
@@ -385,6 +449,7 @@ class Router:
     def _finish(self, watched: Watched) -> None:
         with self._lock:
             watched.in_flight -= 1
+            watched.used_at = self._now()
         self._waiting.wake(watched.backend.target)
 
     def _is_known(self, watched: Watched) -> bool:
@@ -394,4 +459,5 @@ class Router:
     def _on_change(self, watched: Watched, health: Health) -> None:
         with self._lock:
             watched.health = health
+            watched.used_at = self._now()
         self._waiting.wake_all(watched.backend.target)

@@ -30,6 +30,7 @@ from intermodal_engine.router.router import (
     NoHealthyInstanceError,
     OverloadedError,
     RouterError,
+    ThrottledError,
     UnknownEndpointError,
     UnknownSessionError,
     UnknownVariantError,
@@ -263,6 +264,9 @@ def _failure(call: Call, parameters: Parameters, error: RouterError) -> ServiceE
         return ServiceError("ValidationError", _COMPONENT_REQUIRED)
     if isinstance(error, NoCapacityError):
         return ServiceError("ValidationError", _NO_CAPACITY)
+    if isinstance(error, ThrottledError):
+        # As AWS has it for a serverless endpoint; its clients try again.
+        return ServiceError("ThrottlingException", f"Rate exceeded: {error}", status=429)
     if isinstance(error, UnknownEndpointError) and "InferenceComponentName" in parameters:
         return _no_such_component(call, endpoint, parameters["InferenceComponentName"])
     if isinstance(error, UnknownEndpointError):

@@ -3,6 +3,8 @@
 from typing import Any
 
 from intermodal_engine.lifecycle.captures.rules import is_enabled
+from intermodal_engine.lifecycle.on_demand import INSTANCE_TYPE
+from intermodal_engine.lifecycle.resizing import first_count
 from intermodal_engine.services.answers import not_served, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import check_destination
@@ -127,12 +129,26 @@ def _deployable(call: Call, config: Record, variant: Parameters) -> dict[str, An
         "role_arn": request.get("ExecutionRoleArn", ""),
         "network_isolation": request.get("EnableNetworkIsolation", False),
         "managed_scaling": variant.get("ManagedInstanceScaling"),
-        "instance_type": variant["InstanceType"],
-        "count": variant["InitialInstanceCount"],
+        **_size(variant),
         "weight": variant.get("InitialVariantWeight", 1.0),
         "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
         "routing": variant.get("RoutingConfig"),
         "volume_gib": variant.get("VolumeSizeInGB"),
+    }
+
+
+def _size(variant: Parameters) -> dict[str, Any]:
+    """How many instances of which size; serverless ones have cores by their memory."""
+    config = variant.get("ServerlessConfig")
+    if config is None:
+        return {"instance_type": variant["InstanceType"], "count": variant["InitialInstanceCount"]}
+    memory_mib = config["MemorySizeInMB"]
+    needs = {"NumberOfCpuCoresRequired": memory_mib / 1024, "MaxMemoryRequiredInMb": memory_mib}
+    return {
+        "instance_type": INSTANCE_TYPE,
+        "count": first_count(config),
+        "serverless": config,
+        "needs": needs,
     }
 
 
@@ -156,19 +172,33 @@ def _check(parameters: Parameters) -> None:
     if "DataCaptureConfig" in parameters:
         check_destination(parameters["DataCaptureConfig"])
     _check_components(parameters)
+    _check_beside_serverless(parameters)
 
 
 def _check_variant(variant: Parameters, where: str) -> None:
     if "ServerlessConfig" in variant:
-        raise not_served(
-            f"`ServerlessConfig` {where}", "give `InstanceType` and `InitialInstanceCount`"
-        )
+        _check_serverless(variant, where)
+        return
     missing = [one for one in ("InstanceType", "InitialInstanceCount") if one not in variant]
     if missing:
         raise invalid(f"You must specify {' and '.join(missing)} {where}")
     strategy = variant.get("RoutingConfig", {}).get("RoutingStrategy", _STRATEGIES[0])
     if strategy not in _STRATEGIES:
         raise not_served(f"`RoutingStrategy` `{strategy}` {where}", f"use {_STRATEGIES[1]}")
+
+
+def _check_serverless(variant: Parameters, where: str) -> None:
+    """AWS page: serverless-endpoints-create-config."""
+    config = variant["ServerlessConfig"]
+    own = [one for one in ("InstanceType", "InitialInstanceCount") if one in variant]
+    if own:
+        raise invalid(f"ServerlessConfig cannot be used with {' and '.join(own)} {where}")
+    if "ModelName" not in variant:
+        raise invalid(f"You must specify ModelName {where}")
+    if config["MemorySizeInMB"] % 1024:
+        raise invalid(f"MemorySizeInMB must be a multiple of 1024 {where}")
+    if config.get("ProvisionedConcurrency", 0) > config["MaxConcurrency"]:
+        raise invalid(f"ProvisionedConcurrency must not be greater than MaxConcurrency {where}")
 
 
 def _check_shadows(parameters: Parameters) -> None:
@@ -179,6 +209,17 @@ def _check_shadows(parameters: Parameters) -> None:
             "An endpoint configuration with a shadow variant has exactly one production variant "
             "and one shadow variant"
         )
+
+
+def _check_beside_serverless(parameters: Parameters) -> None:
+    """What AWS does not have with serverless variants."""
+    variants = _all_variants(parameters)
+    if not any("ServerlessConfig" in variant for variant in variants):
+        return
+    if len(variants) > 1:
+        raise invalid("A serverless variant must be the only one of its endpoint configuration")
+    if parameters.get("DataCaptureConfig", {}).get("EnableCapture"):
+        raise invalid("DataCaptureConfig is not supported for serverless endpoints")
 
 
 def _check_components(parameters: Parameters) -> None:

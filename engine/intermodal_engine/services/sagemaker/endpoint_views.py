@@ -62,7 +62,7 @@ def _variants(
     shown: dict[str, list[Parameters]] = {"ProductionVariants": []}
     for name, variant in variants.items():
         summary = _variant(call, record, generation, name, variant)
-        if is_pending:
+        if is_pending and not variant.get("serverless"):
             summary["InstanceType"] = variant["instance_type"]
         status = _status(record, is_pending=is_pending)
         if status is not None:
@@ -83,8 +83,7 @@ def _variant(
         "VariantName": name,
         "CurrentWeight": variant["weight"] * share,
         "DesiredWeight": variant["weight"],
-        "CurrentInstanceCount": healthy,
-        "DesiredInstanceCount": variant["count"],
+        **_numbers(variant, healthy),
     }
     if not is_bare(variant):
         deployment = deployment_of(record.state, generation)
@@ -94,6 +93,13 @@ def _variant(
     if variant.get("routing"):
         summary["RoutingConfig"] = variant["routing"]
     return summary
+
+
+def _numbers(variant: dict[str, Any], healthy: int) -> Parameters:
+    config = variant.get("serverless")
+    if config:
+        return {"CurrentServerlessConfig": config, "DesiredServerlessConfig": config}
+    return {"CurrentInstanceCount": healthy, "DesiredInstanceCount": variant["count"]}
 
 
 def deployed_images(deployment: dict[str, Any], variant: dict[str, Any]) -> list[Parameters]:

@@ -7,7 +7,7 @@ from intermodal_engine.lifecycle.endpoint import EndpointBusyError
 from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.resizing import Resize, UnknownVariantError
-from intermodal_engine.services.answers import not_served, when
+from intermodal_engine.services.answers import when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.captures import capture_of_update
 from intermodal_engine.services.sagemaker.endpoint_configs import find_config, variants_of
@@ -70,9 +70,13 @@ def update_endpoint_weights_and_capacities(call: Call, parameters: Parameters) -
     record = find_endpoint(call, parameters["EndpointName"])
     wanted = parameters["DesiredWeightsAndCapacities"]
     for entry in wanted:
-        _check_capacity(entry)
+        _check_capacity(record, entry)
     changes = {
-        entry["VariantName"]: Resize(entry.get("DesiredInstanceCount"), entry.get("DesiredWeight"))
+        entry["VariantName"]: Resize(
+            entry.get("DesiredInstanceCount"),
+            entry.get("DesiredWeight"),
+            entry.get("ServerlessUpdateConfig"),
+        )
         for entry in wanted
     }
     _check_resized(call, record, changes)
@@ -133,7 +137,10 @@ def find_endpoint(call: Call, name: str) -> Record:
 
 def _check_limit(call: Call, variants: dict[str, Any]) -> None:
     limit = call.backends.settings.max_endpoint_instances
-    count = sum(variant["count"] for variant in variants.values())
+    count = sum(
+        (variant.get("serverless") or {}).get("MaxConcurrency", variant["count"])
+        for variant in variants.values()
+    )
     if count > limit:
         kind = next(iter(variants.values()))["instance_type"]
         raise ServiceError(
@@ -184,10 +191,20 @@ def _check_components(call: Call, record: Record, variants: dict[str, Any]) -> N
             )
 
 
-def _check_capacity(entry: Parameters) -> None:
+def _check_capacity(record: Record, entry: Parameters) -> None:
     where = f"(variant `{entry['VariantName']}`)"
-    if "ServerlessUpdateConfig" in entry:
-        raise not_served(f"`ServerlessUpdateConfig` {where}", "give `DesiredInstanceCount`")
+    current = record.state["current"]
+    variants = record.state["deployments"].get(str(current), {}).get("variants", {})
+    config = variants.get(entry["VariantName"], {}).get("serverless")
+    update = entry.get("ServerlessUpdateConfig")
+    if update is not None and not config:
+        raise invalid(f"ServerlessUpdateConfig is for serverless variants {where}")
+    if config and "DesiredInstanceCount" in entry:
+        raise invalid(f"A serverless variant has no DesiredInstanceCount {where}")
+    if update is not None:
+        changed = {**config, **update}
+        if changed.get("ProvisionedConcurrency", 0) > changed["MaxConcurrency"]:
+            raise invalid(f"ProvisionedConcurrency must not be greater than MaxConcurrency {where}")
     if entry.get("DesiredInstanceCount") == 0:
         raise invalid(
             "DesiredInstanceCount must be at least 1 for an endpoint that hosts a model by itself "
@@ -206,9 +223,16 @@ def _check_resized(call: Call, record: Record, changes: dict[str, Resize]) -> No
         {
             name: variant
             | ({"count": changes[name].count} if name in changes and changes[name].count else {})
+            | _serverless_of(variant, changes.get(name))
             for name, variant in variants.items()
         },
     )
+
+
+def _serverless_of(variant: dict[str, Any], change: Resize | None) -> dict[str, Any]:
+    if change is None or change.serverless is None:
+        return {}
+    return {"serverless": {**variant["serverless"], **change.serverless}}
 
 
 def _summary(record: Record) -> Parameters:

@@ -279,21 +279,6 @@ def test_errors_are_in_the_services_words(
     assert refused.value.code == "ValidationException"
 
 
-def test_serverless_is_named_and_not_pretended(world: World) -> None:
-    with pytest.raises(ServiceError, match="does not serve `ServerlessConfig`"):
-        world.call(
-            "CreateEndpointConfig",
-            EndpointConfigName="s",
-            ProductionVariants=[
-                {
-                    "VariantName": "v",
-                    "ModelName": "model-of-config-1",
-                    "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
-                }
-            ],
-        )
-
-
 def test_models_configs_and_endpoints_are_listed(world: World) -> None:
     create(world)
     assert [one["ModelName"] for one in world.call("ListModels")["Models"]] == ["model-of-config-1"]
