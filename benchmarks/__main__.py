@@ -20,6 +20,7 @@ AREAS = (
     "endpoints",
     "routing",
     "multi_model",
+    "serverless",
     "transforms",
     "tuning",
     "sdks",

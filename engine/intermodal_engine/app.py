@@ -121,7 +121,7 @@ def run(
             _log.info("answering on %s, home %s", state.endpoint_url, state.home)
 
         async def serve() -> bool:
-            server = Server(gateway, ready)
+            server = Server(gateway, ready, heirloom.close)
             guard = asyncio.create_task(_until_lost(lock, server))
             await server.serve(sockets=listeners)
             guard.cancel()

@@ -133,7 +133,7 @@ def served(
             parts["router"].bind(loops[0])
         ready.set()
 
-    server = Server(gateway, on_ready)
+    server = Server(gateway, on_ready, lambda: None)
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -31,12 +31,17 @@ class TestRouter(Router):
         super().__init__(lambda _endpoint, _backend, _health: None, now=now)
         self.healths: dict[str, Health] = {}
         self.idle: dict[str, float] = {}
+        self.busy: dict[str, int] = {}
         self.backends: dict[str, Backend] = {}
 
     def add(self, backend: Backend) -> None:
         """Remembers what the router was told."""
         self.backends[backend.backend_id] = backend
         super().add(backend)
+
+    def in_flight(self, backend_id: str) -> int:
+        """What the test said; none before that."""
+        return self.busy.get(backend_id, 0)
 
     def idle_s(self, backend_id: str) -> float:
         """What the test said; nothing before that."""

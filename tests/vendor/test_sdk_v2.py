@@ -119,3 +119,9 @@ def test_hyperparameters_are_tuned_and_the_best_training_job_is_found(user: User
     output = user.runs("v2_tuner.py")
     assert told(output, "jobs") == "3 {'Completed'}"
     assert [told(output, what) for what in ("values", "best", "model")] == ["True"] * 3
+
+
+def test_a_model_is_deployed_without_instances(user: User) -> None:
+    output = user.runs("v2_serverless.py")
+    assert told(output, "prediction") == "[2.0, 4.0]"
+    assert told(output, "config") == "5"

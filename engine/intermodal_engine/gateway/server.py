@@ -70,9 +70,13 @@ class Server(uvicorn.Server):
     Args:
         application: the ASGI application.
         on_ready: called on the event loop once requests are answered.
+        let_go: called when no more are, unless a successor takes over: the port is others' then,
+            even while requests under way are answered.
     """
 
-    def __init__(self, application: Any, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, application: Any, on_ready: Callable[[], None], let_go: Callable[[], None]
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
@@ -90,6 +94,7 @@ class Server(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
+        self._let_go = let_go
         self.has_successor = False
         """Whether another engine takes over the port, after SIGHUP."""
 
@@ -97,6 +102,12 @@ class Server(uvicorn.Server):
         """Starts to listen."""
         await super().startup(sockets)
         self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops to listen, and answers what is under way."""
+        if not self.has_successor:
+            self._let_go()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

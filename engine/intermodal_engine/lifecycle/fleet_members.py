@@ -5,11 +5,12 @@ from intermodal_engine.drivers.base import InstanceState, InstanceStatus
 from intermodal_engine.lifecycle.fleet import (
     Fleet,
     Member,
+    Place,
     dump_members,
     members_of,
     new_member,
 )
-from intermodal_engine.lifecycle.fleet_state import of_generation, wanted_of
+from intermodal_engine.lifecycle.fleet_state import State, of_generation, wanted_of
 from intermodal_engine.lifecycle.places import Places
 from intermodal_engine.router.router import Health
 from intermodal_engine.store.records import Record, Records
@@ -31,6 +32,8 @@ class FleetMembers:
         self._records = records
         self._fleet = fleet
         self._clock = clock
+        # The router gives these no requests any more; like that, it is forgotten with the engine.
+        self._retiring: set[str] = set()
 
     def statuses(self, record: Record, generation: int) -> dict[Member, InstanceStatus]:
         """Starts whatever is not started, and says how each one is.
@@ -46,12 +49,25 @@ class FleetMembers:
         """Records new members for whatever is missing; recorded first, so that none gets lost."""
         now = self._clock.now()
         with self._records.edit(self._kind, name) as draft:
-            places = self.places.missing(name, draft.state, generation)
+            places = self.missing(name, draft.state, generation)
             members = [new_member(generation, place, now) for place in places]
             draft.state["members"] += dump_members(members)
             for member in members:
                 draft.note("MemberAdded", member=member.member_id, zone=member.zone)
         return self._records.get(self._kind, name)
+
+    def missing(self, name: str, state: State, generation: int) -> list[Place]:
+        """The places of members that there should be, besides those that are on their way out."""
+        return self.places.missing(name, state, generation, frozenset(self._retiring))
+
+    def surplus(self, record: Record, generation: int) -> list[Member]:
+        """Members that there should not be, besides those that are on their way out."""
+        retiring = frozenset(self._retiring)
+        return self.places.surplus(record.name, record.state, generation, retiring)
+
+    def retiring(self, record: Record) -> list[Member]:
+        """Members that are on their way out: they go, whatever has changed since."""
+        return [one for one in members_of(record.state) if one.member_id in self._retiring]
 
     def is_whole(self, record: Record, generation: int) -> bool:
         """Whether a deployment has all members that it should have now, and all get requests."""
@@ -65,6 +81,7 @@ class FleetMembers:
 
     def retire(self, record: Record, members: list[Member]) -> list[Member]:
         """Moves members towards their end; returns those that have not ended yet."""
+        self._retiring |= {member.member_id for member in members}
         ended = [member for member in members if self._fleet.retire(record, member)]
         self.drop(record, ended, "retired")
         return [member for member in members if member not in ended]
@@ -76,6 +93,7 @@ class FleetMembers:
         for member in members:
             self._fleet.retire(record, member)
         gone = {member.member_id for member in members}
+        self._retiring -= gone
         with self._records.edit(self._kind, record.name) as draft:
             kept = [one for one in members_of(draft.state) if one.member_id not in gone]
             draft.state["members"] = dump_members(kept)

@@ -58,7 +58,7 @@ class FleetKeeper:
             _log.warning("%s `%s`: %s; trying again", self._kind, record.name, error)
             return self._clock.now() + FIRST_PAUSE_S
         gone = [one for one, status in statuses.items() if has_ended(status)]
-        expected = self._members.places.surplus(record.name, record.state, current)
+        expected = [*self._members.surplus(record, current), *self._members.retiring(record)]
         sick = [
             one
             for one in statuses
@@ -78,7 +78,8 @@ class FleetKeeper:
         ]
         for generation in (current, target):
             if generation is not None:
-                others += self._members.places.surplus(record.name, record.state, generation)
+                others += self._members.surplus(record, generation)
+        others += [one for one in self._members.retiring(record) if one not in others]
         waiting = self._members.retire(record, others) or sick
         drain = self._clock.now() + DRAIN_LOOK_S if waiting else None
         return sooner(look, drain)
@@ -87,7 +88,7 @@ class FleetKeeper:
         """Replaces missing members, after a pause where they die young."""
         record = self._records.get(self._kind, name)
         not_before = float(deployment_of(record.state, generation).get("not_before", 0.0))
-        if not self._members.places.missing(name, record.state, generation):
+        if not self._members.missing(name, record.state, generation):
             return self._forget_crashes(record, generation)
         if self._clock.now() < not_before:
             return not_before

@@ -69,11 +69,12 @@ class OnDemand:
     ) -> float | None:
         there = [one for one in of_generation(record.state, generation) if one.variant == name]
         idle = [self._fleet.idle_s(one) for one in there]
-        waiting = [self._idle_s - one for one in idle if 0.0 < one < self._idle_s]
+        waiting = [self._idle_s - one for one in idle if one < self._idle_s]
         wanted = wanted_of(record.state, generation)[name]
         leaving = len(there) - wanted  # some of the idle ones may be on their way already
         gone = sum(one >= self._idle_s for one in idle) - max(0, leaving)
-        left = max(config.get("ProvisionedConcurrency", 0), wanted - max(0, gone))
+        least = config.get("ProvisionedConcurrency", 0)
+        left = max(least, wanted - max(0, gone))
         if left < wanted:
             with self._records.edit(self._kind, record.name) as draft:
                 if draft.state["current"] != generation:
@@ -81,7 +82,7 @@ class OnDemand:
                 numbers = wanted_of(draft.state, generation)
                 deployment_of(draft.state, generation)["wanted"] = {**numbers, name: left}
             return self._clock.now()
-        return self._clock.now() + min(waiting) if waiting else None
+        return self._clock.now() + min(waiting) if waiting and wanted > least else None
 
 
 def _falls_short(state: State, variant: str, count: int) -> bool:

@@ -5,6 +5,7 @@ as much memory as its type, each copy takes its part, and the copies of a compon
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 from intermodal_contract.statuses import EndpointStatus
@@ -30,14 +31,27 @@ NO_ROOM = (
 """AWS's words."""
 
 
+Retiring = AbstractSet[str]
+"""Ids of members that are on their way out."""
+
+NONE: Retiring = frozenset()
+
+
 class Places(Protocol):
     """Compares the members that a fleet has with those that it should have."""
 
-    def missing(self, name: str, state: State, generation: int) -> list[Place]:
-        """The place of each member that there should be and is not, as far as there is room."""
+    def missing(
+        self, name: str, state: State, generation: int, retiring: Retiring = NONE
+    ) -> list[Place]:
+        """The place of each member that there should be and is not, as far as there is room.
 
-    def surplus(self, name: str, state: State, generation: int) -> list[Member]:
-        """Members that there should not be."""
+        Those that are on their way out (`retiring`) are no members any more.
+        """
+
+    def surplus(
+        self, name: str, state: State, generation: int, retiring: Retiring = NONE
+    ) -> list[Member]:
+        """Members that there should not be, besides those that are on their way out."""
 
     def lacking(self, record: Record) -> list[tuple[Needs, int]]:
         """What members need that will have no place as it is, and how many these are."""
@@ -56,12 +70,21 @@ class InstancePlaces:
     def __init__(self, copies: Callable[[str, str], int]) -> None:
         self._copies = copies
 
-    def missing(self, name: str, state: State, generation: int) -> list[Place]:  # noqa: ARG002
+    def missing(
+        self,
+        name: str,  # noqa: ARG002 (of `Places`)
+        state: State,
+        generation: int,
+        retiring: Retiring = NONE,
+    ) -> list[Place]:
         """See `Places`."""
-        return fleet_state.missing(state, generation)
+        return fleet_state.missing(_staying(state, retiring), generation)
 
-    def surplus(self, name: str, state: State, generation: int) -> list[Member]:
+    def surplus(
+        self, name: str, state: State, generation: int, retiring: Retiring = NONE
+    ) -> list[Member]:
         """See `Places`. Of instances for components, those with the fewest copies go."""
+        state = _staying(state, retiring)
         variants = deployment_of(state, generation)["variants"]
         found = fleet_state.surplus(state, generation)
         chosen = [one for one in found if not is_bare(variants[one.variant])]
@@ -92,15 +115,23 @@ class CopyPlaces:
         self._records = records
         self._health = health
 
-    def missing(self, name: str, state: State, generation: int) -> list[Place]:
-        """See `Places`."""
-        return self._placed(name, state, generation)[0]
+    def missing(
+        self, name: str, state: State, generation: int, retiring: Retiring = NONE
+    ) -> list[Place]:
+        """See `Places`. A copy that is on its way out takes its room until it has gone."""
+        return self._placed(name, state, generation, retiring)[0]
 
-    def surplus(self, name: str, state: State, generation: int) -> list[Member]:  # noqa: ARG002
+    def surplus(
+        self,
+        name: str,  # noqa: ARG002 (of `Places`)
+        state: State,
+        generation: int,
+        retiring: Retiring = NONE,
+    ) -> list[Member]:
         """See `Places`. A copy whose instance goes stays until another one serves for it."""
         variant, wanted = _only(wanted_of(state, generation))
         hosts = {room.host_id for room in self.rooms(state["endpoint"], variant)}
-        own = of_generation(state, generation)
+        own = of_generation(_staying(state, retiring), generation)
         settled = [one for one in own if one.host in hosts]
         healthy = [one for one in settled if self._health(one.member_id) is Health.HEALTHY]
         homeless = [one for one in own if one.host not in hosts] if len(healthy) >= wanted else []
@@ -156,7 +187,9 @@ class CopyPlaces:
         every = self._records.all(COMPONENT.name)
         return [one for one in every if one.state["endpoint"] == endpoint]
 
-    def _placed(self, name: str, state: State, generation: int) -> tuple[list[Place], int]:
+    def _placed(
+        self, name: str, state: State, generation: int, retiring: Retiring = NONE
+    ) -> tuple[list[Place], int]:
         """The places of missing copies, and how many more have none."""
         variant, wanted = _only(wanted_of(state, generation))
         rooms = {room.host_id: room for room in self.rooms(state["endpoint"], variant)}
@@ -167,7 +200,8 @@ class CopyPlaces:
                     rooms[member.host].take(record.name, _needs(of_one, member.generation))
         deployed = deployment_of(state, generation)["variants"][variant]
         needs, is_packed = needs_of(deployed), deployed["strategy"] == "BINPACK"
-        absent = wanted - sum(one.host in rooms for one in of_generation(state, generation))
+        own = of_generation(_staying(state, retiring), generation)
+        absent = wanted - sum(one.host in rooms for one in own)
         places: list[Place] = []
         while len(places) < absent:
             room = choose_room(list(rooms.values()), name, needs, is_packed=is_packed)
@@ -207,6 +241,14 @@ def managed_bounds(deployment: Mapping[str, Any], variant: str) -> tuple[int, in
         return None
     least = int(scaling.get("MinInstanceCount", 1))
     return least, max(least, int(scaling.get("MaxInstanceCount", 1)))
+
+
+def _staying(state: State, retiring: Retiring) -> State:
+    """The state without members that are on their way out."""
+    if not retiring:
+        return state
+    kept = [one for one in state["members"] if one["member_id"] not in retiring]
+    return {**state, "members": kept}
 
 
 def _only(by_variant: Mapping[str, Any]) -> tuple[str, Any]:

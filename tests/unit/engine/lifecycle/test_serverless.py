@@ -84,6 +84,18 @@ def test_idle_instances_go_down_to_none_and_come_back_when_asked_for(world: Worl
     assert count(world) == 3
 
 
+def test_an_instance_that_was_busy_at_the_last_look_is_looked_at_again(world: World) -> None:
+    up(world)
+    for member in member_ids(world):
+        world.router.idle[member] = 0.0
+    world.advance(1)
+    for member in member_ids(world):
+        world.router.idle[member] = float(IDLE_S)
+    world.advance(IDLE_S)
+    world.advance(1)
+    assert count(world) == 0
+
+
 def test_no_more_come_than_may_and_fewer_are_no_order_to_go(world: World) -> None:
     up(world)
     ask_for(world, 9)
@@ -195,3 +207,17 @@ def test_numbers_of_instances_and_serverless_updates_are_told_apart(world: World
                 EndpointName="ep",
                 DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", **change}],
             )
+
+
+def test_an_instance_that_is_on_its_way_out_is_no_answer_to_a_new_request(world: World) -> None:
+    up(world)
+    (old,) = member_ids(world)
+    world.router.busy[old] = 1  # it works on a last request
+    idle(world, IDLE_S)
+    ask_for(world, 1)
+    assert count(world) == 2
+    (new,) = [one for one in member_ids(world) if one != old]
+    world.router.busy[old] = 0
+    world.advance(1)
+    world.advance(1)
+    assert member_ids(world) == [new]
