@@ -56,11 +56,13 @@ answer = predictor.predict([1.0, 2.0])
 predictor.delete_endpoint()
 row.delete_model()
 
-Path("row").mkdir()
-Path("row", "a.json").write_text("[1.0, 2.0]")
+Path("questions").mkdir()
+Path("questions", "a.json").write_text("[1.0, 2.0]")
 transformer = row.transformer(1, "ml.m5.large", accept="application/json")
 transformer.transform(
-    session.upload_data("row", key_prefix="row"), content_type="application/json", logs=False
+    session.upload_data("questions", key_prefix="questions"),
+    content_type="application/json",
+    logs=False,
 )
 bucket, _, prefix = transformer.output_path.removeprefix("s3://").partition("/")
 (key,) = (one for one in session.list_s3_files(bucket, prefix) if one.endswith(".out"))
