@@ -32,6 +32,7 @@ class TestRouter(Router):
         self.healths: dict[str, Health] = {}
         self.idle: dict[str, float] = {}
         self.busy: dict[str, int] = {}
+        self.on_idle: Callable[[], None] = lambda: None
         self.backends: dict[str, Backend] = {}
 
     def add(self, backend: Backend) -> None:
@@ -44,7 +45,9 @@ class TestRouter(Router):
         return self.busy.get(backend_id, 0)
 
     def idle_s(self, backend_id: str) -> float:
-        """What the test said; nothing before that."""
+        """What the test said; nothing before that. Meanwhile may happen what it says, once."""
+        happens, self.on_idle = self.on_idle, lambda: None
+        happens()
         return self.idle.get(backend_id, 0.0)
 
     def health(self, backend_id: str) -> Health:

@@ -71,7 +71,11 @@ class EndpointLifecycle:
             records=records, fleet=fleet, members=self._members, clock=clock, settings=settings
         )
         self._on_demand = OnDemand(
-            records=records, fleet=fleet, clock=clock, idle_s=settings.serverless_idle_s
+            records=records,
+            fleet=fleet,
+            members=self._members,
+            clock=clock,
+            idle_s=settings.serverless_idle_s,
         )
         self._resizes = Resizes(
             records=records, fleet=fleet, members=self._members, clock=clock, settings=settings

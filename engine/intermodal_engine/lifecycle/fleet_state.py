@@ -56,7 +56,10 @@ def still_used(state: Mapping[str, Any], current: int) -> dict[str, Any]:
 
 
 def _compared(state: Mapping[str, Any], generation: int) -> tuple[list[Place], list[Member]]:
-    """Which places are empty, and which members have none."""
+    """Which places are empty, and which members have none.
+
+    A member stays where it is as long as there is need of one, in whichever zone.
+    """
     spread = zones(state["region"])
     empty = [
         Place(variant, spread[index % len(spread)])
@@ -70,4 +73,11 @@ def _compared(state: Mapping[str, Any], generation: int) -> tuple[list[Place], l
             empty.remove(place)
         else:
             without.append(member)
-    return empty, without
+    surplus = []
+    for member in without:
+        other = next((place for place in empty if place.variant == member.variant), None)
+        if other is None:
+            surplus.append(member)
+        else:
+            empty.remove(other)
+    return empty, surplus

@@ -8,6 +8,7 @@ from typing import Any
 from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.clock import Clock
 from intermodal_engine.lifecycle.fleet import Fleet
+from intermodal_engine.lifecycle.fleet_members import FleetMembers
 from intermodal_engine.lifecycle.fleet_state import (
     State,
     deployment_of,
@@ -28,14 +29,24 @@ class OnDemand:
     Args:
         records: where endpoints are.
         fleet: tells who is idle.
+        members: lets those go.
         clock: tells when to look again.
         idle_s: for how long an instance may have nothing to do.
     """
 
-    def __init__(self, *, records: Records, fleet: Fleet, clock: Clock, idle_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        records: Records,
+        fleet: Fleet,
+        members: FleetMembers,
+        clock: Clock,
+        idle_s: float,
+    ) -> None:
         self._kind = fleet.kind.name
         self._records = records
         self._fleet = fleet
+        self._members = members
         self._clock = clock
         self._idle_s = idle_s
 
@@ -67,22 +78,30 @@ class OnDemand:
     def _shrink_variant(
         self, record: Record, generation: int, name: str, config: dict[str, Any]
     ) -> float | None:
-        there = [one for one in of_generation(record.state, generation) if one.variant == name]
-        idle = [self._fleet.idle_s(one) for one in there]
-        waiting = [self._idle_s - one for one in idle if one < self._idle_s]
         wanted = wanted_of(record.state, generation)[name]
-        leaving = len(there) - wanted  # some of the idle ones may be on their way already
-        gone = sum(one >= self._idle_s for one in idle) - max(0, leaving)
         least = config.get("ProvisionedConcurrency", 0)
-        left = max(least, wanted - max(0, gone))
-        if left < wanted:
-            with self._records.edit(self._kind, record.name) as draft:
-                if draft.state["current"] != generation:
-                    return None
-                numbers = wanted_of(draft.state, generation)
-                deployment_of(draft.state, generation)["wanted"] = {**numbers, name: left}
-            return self._clock.now()
-        return self._clock.now() + min(waiting) if waiting and wanted > least else None
+        leaving = self._members.retiring(record)
+        idle = {
+            one: self._fleet.idle_s(one)
+            for one in of_generation(record.state, generation)
+            if one.variant == name and one not in leaving
+        }
+        spare = [one for one in idle if idle[one] >= self._idle_s][: max(0, wanted - least)]
+        if not spare:
+            waiting = [self._idle_s - one for one in idle.values() if one < self._idle_s]
+            return self._clock.now() + min(waiting) if waiting and wanted > least else None
+        if self._note(record.name, generation, name, wanted, wanted - len(spare)):
+            self._members.retire(record, spare)
+        return self._clock.now()
+
+    def _note(self, name: str, generation: int, variant: str, wanted: int, left: int) -> bool:
+        """Writes a smaller number down, unless requests have asked for more meanwhile."""
+        with self._records.edit(self._kind, name) as draft:
+            numbers = wanted_of(draft.state, generation)
+            if numbers[variant] != wanted:
+                return False
+            deployment_of(draft.state, generation)["wanted"] = {**numbers, variant: left}
+        return True
 
 
 def _falls_short(state: State, variant: str, count: int) -> bool:

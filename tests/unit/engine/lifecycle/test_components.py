@@ -354,6 +354,27 @@ def test_instances_that_are_taken_away_are_those_with_the_fewest_copies(world: W
     assert copies(world) == [copy]
 
 
+def test_instances_without_copies_go_and_none_comes_for_them(world: World) -> None:
+    needs = TWO_FIT | {"NumberOfCpuCoresRequired": 8.0}
+    serve(world, "one", ComputeResourceRequirements=needs)
+    serve(world, "two", ComputeResourceRequirements=needs)
+    world.call("DeleteInferenceComponent", InferenceComponentName="one")
+    world.settle()
+    (copy,) = copies(world, "two")
+    world.call(
+        "UpdateEndpointWeightsAndCapacities",
+        EndpointName="ep",
+        DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredInstanceCount": 1}],
+    )
+    for _ in range(3):
+        world.settle()
+        world.advance(1)
+    (left,) = members_of(world.backends.records.get("endpoint", "ep").state)
+    assert left.member_id == copy.host
+    assert copies(world, "two") == [copy]
+    assert describe(world)["EndpointStatus"] == "InService"
+
+
 # Instances that follow their copies
 
 

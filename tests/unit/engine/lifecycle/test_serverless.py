@@ -96,6 +96,28 @@ def test_an_instance_that_was_busy_at_the_last_look_is_looked_at_again(world: Wo
     assert count(world) == 0
 
 
+def test_what_requests_ask_for_while_idle_instances_are_let_go_is_not_forgotten(
+    world: World,
+) -> None:
+    up(world)
+    world.router.idle = dict.fromkeys(member_ids(world), float(IDLE_S))
+    world.router.on_idle = lambda: world.backends.endpoints.on_demand("ep", "AllTraffic", 3)
+    world.advance(IDLE_S)
+    world.advance(1)
+    assert count(world) >= 2
+
+
+def test_it_is_the_idle_instances_that_go(world: World) -> None:
+    up(world)
+    ask_for(world, 3)
+    idle_one, *others = member_ids(world)
+    world.router.idle[idle_one] = float(IDLE_S)
+    world.advance(IDLE_S)
+    world.advance(1)
+    world.advance(1)
+    assert member_ids(world) == others
+
+
 def test_no_more_come_than_may_and_fewer_are_no_order_to_go(world: World) -> None:
     up(world)
     ask_for(world, 9)
