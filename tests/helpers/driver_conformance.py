@@ -104,6 +104,18 @@ class DriverConformance:
         assert status.reason
         assert status.exit_code is None
 
+    def test_an_instance_that_is_killed_is_lost_whatever_its_grace(self, stage: Stage) -> None:
+        spec = stage.spec(1, Behaviour(runs_for_s=None, ignores_sigterm=True))
+        instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
+        stage.wait_until_ready(spec)
+        stage.driver.kill(instance)
+        stage.ends.wait_for(spec.instance_id)
+        status = stage.driver.status(instance)
+        assert (status.state, status.exit_code) == (InstanceState.LOST, None)
+        assert status.reason
+        stage.driver.kill(instance)
+        assert stage.ends.ids == [spec.instance_id]
+
     def test_what_was_never_started_cannot_be_adopted(self, stage: Stage) -> None:
         assert stage.driver.adopt(stage.spec(1, Behaviour()), stage.ends) is None
         assert stage.ends.ids == []

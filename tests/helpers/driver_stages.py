@@ -153,7 +153,7 @@ class FakeStage:
         self.ends.wait_for(spec.instance_id)
 
     def take_away(self, instance: Instance) -> None:
-        self.fake.lose(instance)
+        self.fake.kill(instance)
 
     def close(self) -> None:
         self.fake.close()

@@ -1,4 +1,4 @@
-"""What every driver does: plan (pure), start, status, stop, logs, adopt.
+"""What every driver does: plan (pure), start, status, stop, kill, logs, adopt.
 
 An *instance* stands for one machine of a job or of an endpoint: one container, or one process tree,
 with an `/opt/ml` of its own. A driver knows nothing of jobs, endpoints, S3 or AWS.
@@ -216,6 +216,12 @@ class Driver(Protocol):
 
     def stop(self, instance: Instance) -> None:
         """Begins to stop it: SIGTERM, `stop_grace_s`, SIGKILL. Returns at once; harmless twice."""
+
+    def kill(self, instance: Instance) -> None:
+        """Takes it away as a machine that fails does: SIGKILL, no grace, and it is LOST.
+
+        Returns at once; harmless where it has ended.
+        """
 
     def logs(self, instance: Instance) -> Path:
         """The file with its output."""

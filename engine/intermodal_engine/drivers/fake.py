@@ -222,10 +222,12 @@ class FakeDriver:
             self._is_closed = True
             self._changed.notify_all()
 
-    def lose(self, instance: Instance) -> None:
-        """Ends it without a record, as a machine that goes away does."""
+    def kill(self, instance: Instance) -> None:
+        """Ends it without a record, at once. See `Driver.kill`."""
         with self._lock:
-            run = self._runs[instance.folder]
+            run = self._runs.get(instance.folder)
+            if run is None or run.status.state is not InstanceState.RUNNING:
+                return
             reason = "it went away"
             status = InstanceStatus(InstanceState.LOST, ended_at=self._now(), reason=reason)
             self._end(run, status)

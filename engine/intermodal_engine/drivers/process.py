@@ -158,19 +158,11 @@ class ProcessDriver:
 
     def stop(self, instance: Instance) -> None:
         """Asks its supervisor to stop it. See `Driver.stop`."""
-        folder = InstanceFolder(instance.folder)
-        if folder.exit_status() is not None or not folder.is_alive():
-            return
-        identity = folder.wait_for_identity()
-        pidfd = None if identity is None else identity.open()
-        if pidfd is None:
-            return
-        try:
-            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-        except ProcessLookupError:
-            return
-        finally:
-            os.close(pidfd)
+        self._signal(instance, signal.SIGTERM)
+
+    def kill(self, instance: Instance) -> None:
+        """Kills its supervisor, with which its whole tree ends. See `Driver.kill`."""
+        self._signal(instance, signal.SIGKILL)
 
     def logs(self, instance: Instance) -> Path:
         """The file with its output."""
@@ -201,6 +193,22 @@ class ProcessDriver:
     def gateway_host(self, network: str) -> str:  # noqa: ARG002 (the same for all networks)
         """Address under which an instance of a network reaches the engine's port."""
         return self.networks.gateway
+
+    def _signal(self, instance: Instance, number: signal.Signals) -> None:
+        """Sends a signal to the supervisor of an instance, if it lives."""
+        folder = InstanceFolder(instance.folder)
+        if folder.exit_status() is not None or not folder.is_alive():
+            return
+        identity = folder.wait_for_identity()
+        pidfd = None if identity is None else identity.open()
+        if pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            return
+        finally:
+            os.close(pidfd)
 
     def _place(self, spec: InstanceSpec) -> Place:
         if is_alone(spec) and not self.networks.are_private:

@@ -159,6 +159,13 @@ class DockerDriver:
         if follower is not None:
             follower.stop()
 
+    def kill(self, instance: Instance) -> None:
+        """Has the daemon remove it while it runs. See `Driver.kill`."""
+        with self._lock:
+            follower = self._followers.get(instance.instance_id)
+        if follower is not None:
+            follower.kill()
+
     def logs(self, instance: Instance) -> Path:
         """The file with its output."""
         record = ContainerFolder(instance.folder).read_start()

@@ -99,6 +99,11 @@ class Follower:
             self._is_stopping = True
         threading.Thread(target=self._stop, name="container-stop", daemon=True).start()
 
+    def kill(self) -> None:
+        """Has the daemon remove it as it runs; returns at once."""
+        if not self.has_ended.is_set():
+            threading.Thread(target=self._kill, name="container-kill", daemon=True).start()
+
     def close(self) -> None:
         """Follows it no more; returns at once."""
         self._closing.set()
@@ -216,6 +221,12 @@ class Follower:
             _log.warning("`%s` cannot be stopped: %s", self._record["instance_id"], error)
             with self._lock:
                 self._is_stopping = False
+
+    def _kill(self) -> None:
+        try:
+            self._daemon.remove(self._id, force=True)
+        except DaemonError as error:
+            _log.warning("`%s` cannot be removed: %s", self._record["instance_id"], error)
 
 
 def not_executed(program: str, cause: str, image: str) -> str:

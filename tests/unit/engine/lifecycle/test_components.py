@@ -183,7 +183,7 @@ def test_a_dead_copy_is_replaced_on_an_instance_with_room(world: World) -> None:
     (run,) = [
         one for one in world.driver._running() if victim.member_id in one.instance.instance_id
     ]
-    world.driver.lose(run.instance)
+    world.driver.kill(run.instance)
     world.advance(61)
     make_healthy(world)
     assert victim.member_id not in [one.member_id for one in copies(world)]

@@ -75,7 +75,7 @@ def test_an_instance_that_dies_in_service_is_replaced_in_its_zone(world: World) 
     world.advance(100)
     record = world.backends.records.get("endpoint", "ep")
     lost = members_of(record.state)[0]
-    world.driver.lose(next(iter_instances(world, lost.member_id)))
+    world.driver.kill(next(iter_instances(world, lost.member_id)))
     world.settle()
     record = world.backends.records.get("endpoint", "ep")
     members = members_of(record.state)
@@ -104,7 +104,7 @@ def test_replacements_of_an_instance_that_dies_young_come_slower_and_slower(worl
         dying = [one for one in member_ids(world) if one not in starts]
         for member in dying[:1]:
             starts.append(member)
-            world.driver.lose(next(iter_instances(world, member)))
+            world.driver.kill(next(iter_instances(world, member)))
             world.settle()
         world.advance(1)
     assert 4 <= len(starts) <= 12
@@ -144,7 +144,7 @@ def test_a_container_that_ends_while_it_starts_fails_the_endpoint_with_its_words
 def test_an_instance_killed_while_it_starts_is_replaced(world: World) -> None:
     create(world)
     first = member_ids(world)[0]
-    world.driver.lose(next(iter_instances(world, first)))
+    world.driver.kill(next(iter_instances(world, first)))
     world.settle()
     assert first not in member_ids(world)
     make_healthy(world)
@@ -219,7 +219,7 @@ def test_an_endpoint_serves_on_without_its_config_model_and_data(world: World) -
     world.call("DeleteEndpointConfig", EndpointConfigName="config-1")
     world.call("DeleteModel", ModelName="model-of-config-1")
     world.backends.objects.delete("models", "m/model.tar.gz")
-    world.driver.lose(next(iter_instances(world, member_ids(world)[0])))
+    world.driver.kill(next(iter_instances(world, member_ids(world)[0])))
     world.advance(5)
     make_healthy(world)
     assert describe(world)["ProductionVariants"][0]["CurrentInstanceCount"] == 2
