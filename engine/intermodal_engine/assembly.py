@@ -17,6 +17,8 @@ from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
+from intermodal_engine.lifecycle.fault_effects import Effects, Throttle, Zones
+from intermodal_engine.lifecycle.faults import Faults
 from intermodal_engine.lifecycle.fleet import Fleet, endpoint_of
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT, FleetKind
 from intermodal_engine.lifecycle.instance_scaling import InstanceScaling
@@ -52,9 +54,10 @@ from intermodal_engine.settings import Settings
 from intermodal_engine.store.database import Database
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
-from intermodal_engine.store.objects import ObjectStore
+from intermodal_engine.store.objects import Disk, ObjectStore
 from intermodal_engine.store.records import Record, Records
 from intermodal_engine.store.session_rows import SessionRows
+from intermodal_engine.store.space import Space
 from intermodal_engine.store.statistic_sets import StatisticSets
 
 
@@ -84,6 +87,7 @@ class Parts:
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
+        self.backends.faults.recover()
         self.backends.objects.recover()
         self.backends.training_jobs.recover()
         self.backends.tuning_jobs.recover()
@@ -135,14 +139,17 @@ def assemble(
     movers: Movers | None = None,
 ) -> Parts:
     """Ties the parts of one engine together; nothing runs yet."""
-    database = Database(settings.database_file)
+    space, zones, throttle = Space(settings.home, clock.now), Zones(), Throttle(clock.now)
+    database = Database(settings.database_file, space)
     records = Records(database, clock)
-    objects = ObjectStore(settings.objects_folder, settings.scratch_folder, database, clock)
+    objects = ObjectStore(
+        settings.objects_folder, settings.scratch_folder, database, clock, Disk(space)
+    )
     log_streams = LogStreams(settings.logs_folder)
     metric_points = MetricPoints(database)
     statistic_sets = StatisticSets(database)
     queue = WorkQueue(clock)
-    instances = Instances(driver, queue, clock, spawn)
+    instances = Instances(driver, queue, clock, space, spawn)
     members = Members(instances)
 
     def on_health(target: str, member: str, health: Health) -> None:
@@ -249,6 +256,7 @@ def assemble(
             log_streams=log_streams,
             settings=settings,
             access=access,
+            closed_zones=zones.closed,
         )
 
     def on_members(record: Record) -> None:
@@ -264,7 +272,7 @@ def assemble(
     endpoints = EndpointLifecycle(
         records=records,
         fleet=fleet_of(ENDPOINT),
-        places=InstancePlaces(copies.copies),
+        places=InstancePlaces(copies.copies, zones.closed),
         queue=queue,
         clock=clock,
         settings=settings,
@@ -305,6 +313,18 @@ def assemble(
         clock=clock,
         period_s=settings.scaling_period_s,
     )
+
+    def wake_fleets() -> None:
+        endpoints.wake_all()
+        components.wake_all()
+
+    effects = Effects(
+        zones=zones,
+        throttle=throttle,
+        disturbances=router.disturbances,
+        space=space,
+        wake_fleets=wake_fleets,
+    )
     backends = Backends(
         settings=settings,
         clock=clock,
@@ -323,6 +343,8 @@ def assemble(
         alarms=alarms,
         scaling=scaling,
         router=router,
+        faults=Faults(records, queue, clock, effects.show),
+        throttle=throttle,
     )
     interruptions = SpotInterruptions(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings

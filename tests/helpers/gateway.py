@@ -19,6 +19,7 @@ from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
 from intermodal_engine.identity import KeyRing
+from intermodal_engine.lifecycle.fault_effects import Throttle
 from intermodal_engine.services.call import Backends, Operation
 from intermodal_engine.services.table import not_implemented
 from intermodal_engine.settings import Settings
@@ -116,7 +117,9 @@ def served(
 
     key_ring = KeyRing(KEYS)
     parts: dict[str, Any] = dict.fromkeys(Backends.__dataclass_fields__)
-    parts |= {"settings": settings, "clock": SystemClock(), **backends}
+    clock = SystemClock()
+    usual = {"settings": settings, "clock": clock, "throttle": Throttle(clock.now)}
+    parts |= {**usual, **backends}
     origins = Origins()
     origins.allow_gateway(JOB_GATEWAY)
     gateway = Gateway(

@@ -23,6 +23,8 @@ from intermodal_engine.services.call import (
     PlainOperation,
     StreamingOperation,
 )
+from intermodal_engine.services.throttling import throttled
+from intermodal_engine.store.space import is_disk_full
 from intermodal_engine.wire import sigv4
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest, HttpResponse
@@ -113,6 +115,7 @@ class Gateway:
                 request.body = body_check.check(await exchange.read(BODY_LIMIT_BYTES))
             route = resolve(request, signer.proof.signing_name)
             operation = self._operations(route.service_name, route.operation_name)
+            self._check_rate(route.service_name)
             call = self._call(request, request_id, signer)
             if _is_worth_streaming(operation, route, request):
                 request.stream = body_check.wrap(exchange.stream())
@@ -124,9 +127,10 @@ class Gateway:
             return await asyncio.get_running_loop().run_in_executor(self._workers, work.perform)
         except ServiceError as error:
             return serialize_error(route, error, request_id, request)
-        except Exception:  # noqa: BLE001 - the request boundary
+        except Exception as error:  # noqa: BLE001 - the request boundary
             _log.exception("request %s: %s %s", request_id, request.method, request.path)
-            return serialize_error(route, _internal_failure(request_id), request_id, request)
+            failure = _internal_failure(request_id, error)
+            return serialize_error(route, failure, request_id, request)
 
     async def _answer_owner(self, exchange: Exchange, request_id: str) -> HttpResponse:
         """What the command line asks; see `gateway/internal.py`."""
@@ -163,6 +167,10 @@ class Gateway:
 
         proof = sigv4.verify(request, lookup, self._backends.clock.now())
         return _Signer(found[-1], proof)
+
+    def _check_rate(self, service_name: str) -> None:
+        if self._backends.throttle.hits(service_name):
+            raise throttled(service_name)
 
     def _call(self, request: HttpRequest, request_id: str, signer: _Signer) -> Call:
         return Call(
@@ -218,7 +226,14 @@ def _is_worth_streaming(operation: Operation, route: Route, request: HttpRequest
     return not (is_small and route.service_name in _TAKE_WHOLE_BODIES)
 
 
-def _internal_failure(request_id: str) -> ServiceError:
+def _internal_failure(request_id: str, error: Exception) -> ServiceError:
+    if is_disk_full(error):
+        return ServiceError(
+            "InternalFailure",
+            "no space is left on the file system of the engine's home; nothing was stored. Free "
+            "some space, for example with `intermodal prune`",
+            status=500,
+        )
     return ServiceError(
         "InternalFailure",
         f"the engine failed on this request; its log says why under `{request_id}`",

@@ -11,8 +11,9 @@ from typing import Any
 from intermodal_contract.statuses import EndpointStatus
 from intermodal_engine.clock import Clock
 from intermodal_engine.lifecycle import resizing, rollout
-from intermodal_engine.lifecycle.fleet import Fleet, members_of
+from intermodal_engine.lifecycle.fleet import Fleet, Member, members_of
 from intermodal_engine.lifecycle.fleet_members import FleetMembers
+from intermodal_engine.lifecycle.fleet_state import of_generation
 from intermodal_engine.lifecycle.keeping import DRAIN_LOOK_S, FleetKeeper, sooner
 from intermodal_engine.lifecycle.on_demand import OnDemand
 from intermodal_engine.lifecycle.places import Places
@@ -29,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 class EndpointBusyError(Exception):
     """The endpoint is being created, updated or deleted."""
+
+
+class NoSuchMemberError(Exception):
+    """The endpoint has no such instance, or none that runs."""
 
 
 class EndpointLifecycle:
@@ -211,6 +216,11 @@ class EndpointLifecycle:
             set_status(draft, EndpointStatus.DELETING)
         self._queue.wake(self._kind, name)
 
+    def healthy(self, record: Record) -> list[Member]:
+        """The members of the deployment in service that get requests."""
+        members = of_generation(record.state, record.state["current"])
+        return [one for one in members if self._fleet.health(record, one) is Health.HEALTHY]
+
     def recover(self) -> None:
         """Looks at every endpoint: traffic returns to members that lived on.
 
@@ -221,6 +231,29 @@ class EndpointLifecycle:
             if record.state["current"] is not None:
                 self._fleet.direct(record)
             self._queue.wake(self._kind, record.name)
+
+    def wake_all(self) -> None:
+        """Has every record looked at."""
+        for record in self._records.all(self._kind):
+            self._queue.wake(self._kind, record.name)
+
+    def kill(self, name: str, member_id: str | None = None) -> Member:
+        """Takes one instance away as a machine that fails does; it is replaced like one.
+
+        Args:
+            name: of the endpoint or the component.
+            member_id: which instance; None: one that gets requests.
+
+        Raises:
+            RecordNotFoundError: there is none of that name.
+            NoSuchMemberError: it has no such instance, or none that runs.
+        """
+        record = self._records.get(self._kind, name)
+        named = [one for one in members_of(record.state) if one.member_id == member_id]
+        for member in self.healthy(record) if member_id is None else named:
+            if self._fleet.kill(record, member):
+                return member
+        raise NoSuchMemberError(member_id or name)
 
     def on_demand(self, name: str, variant: str, count: int) -> None:
         """The router's news: requests need so many instances of a serverless variant."""

@@ -5,7 +5,8 @@ that a restarted engine finds them again; this module turns them into running in
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,6 +113,7 @@ class Fleet:
         log_streams: names the files that get the members' output.
         settings: folders and grace times.
         access: variables with which a member's code reaches the engine.
+        closed_zones: those where nothing runs at present.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class Fleet:
         log_streams: LogStreams,
         settings: Settings,
         access: EngineAccess,
+        closed_zones: Callable[[], AbstractSet[str]],
     ) -> None:
+        self._closed_zones = closed_zones
         self.kind = kind
         self._instances = instances
         self._router = router
@@ -173,6 +177,8 @@ class Fleet:
             PlanRefusedError: its image cannot run here.
             StartFailedError: it could not be started.
         """
+        if self.is_cut_off(member):
+            return self._lose(record, member)
         if _is_place(record, member):
             return InstanceStatus(InstanceState.RUNNING, started_at=member.started_at)
         containers = self._containers(record, member)
@@ -267,6 +273,24 @@ class Fleet:
             folders.remove(one.folder)
         return True
 
+    def is_cut_off(self, member: Member) -> bool:
+        """Whether its zone is out, which is no fault of the member's."""
+        return member.zone in self._closed_zones()
+
+    def kill(self, record: Record, member: Member) -> list[str]:
+        """Takes a member away as a machine that fails does; returns the ids of what was killed."""
+        if _is_place(record, member):
+            return []
+        found = [self._instances.find(one.spec) for one in self._containers(record, member)]
+        running = [
+            one
+            for one in found
+            if one is not None and self._instances.status(one).state is InstanceState.RUNNING
+        ]
+        for one in running:
+            self._instances.kill(one)
+        return [one.instance_id for one in running]
+
     def last_words(self, record: Record, member: Member) -> str:
         """The end of the output of each of a member's containers, for a FailureReason."""
         words = [
@@ -277,6 +301,13 @@ class Fleet:
     def log_group(self, record: Record) -> str:
         """Its CloudWatch Logs group."""
         return self._specs.log_group(record)
+
+    def _lose(self, record: Record, member: Member) -> InstanceStatus:
+        """A member whose zone is out: gone once all of it is."""
+        is_running = self.kill(record, member)
+        state = InstanceState.RUNNING if is_running else InstanceState.LOST
+        reason = f"the zone {member.zone} is out"
+        return InstanceStatus(state, started_at=member.started_at, reason=reason)
 
     def _containers(self, record: Record, member: Member) -> list[MemberContainer]:
         variants = _variants(record, member)

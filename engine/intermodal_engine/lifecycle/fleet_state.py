@@ -9,6 +9,7 @@ A *deployment* is one generation of the endpoint, made from an endpoint configur
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from intermodal_engine.lifecycle.fleet import Member, Place, members_of, zones
@@ -39,14 +40,24 @@ def of_generation(state: Mapping[str, Any], generation: int | None) -> list[Memb
     return [member for member in members_of(state) if member.generation == generation]
 
 
-def missing(state: Mapping[str, Any], generation: int) -> list[Place]:
-    """The place of each member that there should be and is not, if zones alone count."""
-    return _compared(state, generation)[0]
+def missing(
+    state: Mapping[str, Any], generation: int, closed: AbstractSet[str] = frozenset()
+) -> list[Place]:
+    """The place of each member that there should be and is not, if zones alone count.
+
+    Args:
+        state: the endpoint's.
+        generation: of which deployment.
+        closed: zones without places.
+    """
+    return _compared(state, generation, closed)[0]
 
 
-def surplus(state: Mapping[str, Any], generation: int) -> list[Member]:
+def surplus(
+    state: Mapping[str, Any], generation: int, closed: AbstractSet[str] = frozenset()
+) -> list[Member]:
     """Members that there should not be, likewise: the younger ones of the fullest zones."""
-    return _compared(state, generation)[1]
+    return _compared(state, generation, closed)[1]
 
 
 def still_used(state: Mapping[str, Any], current: int) -> dict[str, Any]:
@@ -55,16 +66,18 @@ def still_used(state: Mapping[str, Any], current: int) -> dict[str, Any]:
     return {number: one for number, one in state["deployments"].items() if int(number) in used}
 
 
-def _compared(state: Mapping[str, Any], generation: int) -> tuple[list[Place], list[Member]]:
+def _compared(
+    state: Mapping[str, Any], generation: int, closed: AbstractSet[str]
+) -> tuple[list[Place], list[Member]]:
     """Which places are empty, and which members have none.
 
     A member stays where it is as long as there is need of one, in whichever zone.
     """
-    spread = zones(state["region"])
+    spread = [zone for zone in zones(state["region"]) if zone not in closed]
     empty = [
         Place(variant, spread[index % len(spread)])
         for variant, count in wanted_of(state, generation).items()
-        for index in range(count)
+        for index in range(count if spread else 0)
     ]
     without = []
     for member in sorted(of_generation(state, generation), key=lambda one: one.started_at):

@@ -11,9 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.base import Driver, Instance, InstanceSpec, InstanceStatus, Plan
+from intermodal_engine.drivers.base import (
+    Driver,
+    Instance,
+    InstanceSpec,
+    InstanceStatus,
+    Plan,
+    StartFailedError,
+)
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.store.log_streams import append_lines
+from intermodal_engine.store.space import Space
 
 EngineAccess = Callable[[str, str, str], Mapping[str, str]]
 """`(subject, role ARN, network)` to the variables with which a job's code reaches the engine."""
@@ -42,12 +50,19 @@ class Instances:
         driver: starts and finds instances.
         queue: has the record of an instance looked at when the instance ends.
         clock: stamps what the engine itself says in an instance's log.
+        space: says whether instances have room for their folders.
         spawn: who gets what a start needs.
     """
 
     def __init__(
-        self, driver: Driver, queue: WorkQueue, clock: Clock, spawn: Spawn = in_a_thread
+        self,
+        driver: Driver,
+        queue: WorkQueue,
+        clock: Clock,
+        space: Space,
+        spawn: Spawn = in_a_thread,
     ) -> None:
+        self._space = space
         self._spawn = spawn
         self._clock = clock
         self._driver = driver
@@ -118,6 +133,7 @@ class Instances:
         """
         instance = self.find(spec)
         if instance is None:
+            self._check_space(spec)
             plan = self._driver.plan(spec)
             self.note(spec.log, plan.notes)
             instance = self._driver.start(plan, self._on_exit)
@@ -142,6 +158,10 @@ class Instances:
         """Begins to stop it; the end comes as a wake of its record."""
         self._driver.stop(instance)
 
+    def kill(self, instance: Instance) -> None:
+        """Takes it away at once, without a word to it; the end comes as a wake of its record."""
+        self._driver.kill(instance)
+
     def note(self, log: Path, texts: Iterable[str]) -> None:
         """Says something of the engine's own in an instance's log."""
         lines = [f"intermodal: {text}" for text in texts]
@@ -152,6 +172,12 @@ class Instances:
         """Drops what is kept in memory of an ended instance."""
         with self._lock:
             self._known.pop(instance.instance_id, None)
+
+    def _check_space(self, spec: InstanceSpec) -> None:
+        try:
+            self._space.check()
+        except OSError as error:
+            raise StartFailedError(f"cannot prepare `{spec.instance_id}`: {error}") from error
 
     def _get(self, plan: Plan) -> None:
         wanted = plan.spec.instance_id

@@ -66,7 +66,11 @@ class FleetKeeper:
         ]
         if gone or sick:
             known = [*record.state.get("leaving", []), *(one.member_id for one in expected)]
-            fresh = [one for one in [*gone, *sick] if one.member_id not in known]
+            fresh = [
+                one
+                for one in [*gone, *sick]
+                if one.member_id not in known and not self._fleet.is_cut_off(one)
+            ]
             if fresh:
                 self._pause(record, current, fresh)
             self._members.drop(record, gone, "ended")

@@ -65,10 +65,16 @@ class InstancePlaces:
 
     Args:
         copies: tells how many copies of components are on an instance of an endpoint.
+        closed_zones: those where nothing runs at present.
     """
 
-    def __init__(self, copies: Callable[[str, str], int]) -> None:
+    def __init__(
+        self,
+        copies: Callable[[str, str], int],
+        closed_zones: Callable[[], AbstractSet[str]] = frozenset,
+    ) -> None:
         self._copies = copies
+        self._closed_zones = closed_zones
 
     def missing(
         self,
@@ -78,7 +84,7 @@ class InstancePlaces:
         retiring: Retiring = NONE,
     ) -> list[Place]:
         """See `Places`."""
-        return fleet_state.missing(_staying(state, retiring), generation)
+        return fleet_state.missing(_staying(state, retiring), generation, self._closed_zones())
 
     def surplus(
         self, name: str, state: State, generation: int, retiring: Retiring = NONE
@@ -86,7 +92,7 @@ class InstancePlaces:
         """See `Places`. Of instances for components, those with the fewest copies go."""
         state = _staying(state, retiring)
         variants = deployment_of(state, generation)["variants"]
-        found = fleet_state.surplus(state, generation)
+        found = fleet_state.surplus(state, generation, self._closed_zones())
         chosen = [one for one in found if not is_bare(variants[one.variant])]
         for variant in {one.variant for one in found if is_bare(variants[one.variant])}:
             there = [one for one in of_generation(state, generation) if one.variant == variant]

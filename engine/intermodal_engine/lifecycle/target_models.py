@@ -3,7 +3,6 @@
 Which object a target names is decided here, and that it lies below the endpoint's prefix.
 """
 
-import errno
 import hashlib
 import shutil
 import unicodedata
@@ -21,8 +20,8 @@ from intermodal_engine.router.errors import (
 )
 from intermodal_engine.router.model import ModelSource
 from intermodal_engine.store.objects import ObjectInfo, ObjectStore, ObjectStoreError
+from intermodal_engine.store.space import is_disk_full
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _UNFINISHED = "."
 _FAMILY_DIGITS, _CONTENT_DIGITS = 40, 16
 
@@ -72,7 +71,7 @@ class TargetModels:
                 "tar.gz archive."
             ) from error
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_disk_full(error):
                 raise
             raise NoRoomError(
                 f"the instance has no room on its disk for {uri}: {error.strerror}"

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from intermodal_engine.router.captures import Captures
+from intermodal_engine.router.disturbances import Disturbances
 from intermodal_engine.router.errors import (
     ConnectFailedError,
     NoCapacityError,
     RouterError,
     status_of,
 )
-from intermodal_engine.router.exchanges import exchange
+from intermodal_engine.router.exchanges import Exchanged, exchange, nothing
 from intermodal_engine.router.instance import Backend, Direction, Watched
 from intermodal_engine.router.invocation import Invocation, InvocationResult
 from intermodal_engine.router.measurements import Measurements
@@ -22,6 +24,7 @@ class Attempts:
     Args:
         captures: keeps some of them.
         measurements: what is measured of them.
+        disturbances: what drills do to them.
         timeout_s: how long an instance may take for one answer.
         finish: called once for each, when the instance has one less to work on.
     """
@@ -30,11 +33,13 @@ class Attempts:
         self,
         captures: Captures,
         measurements: Measurements,
+        disturbances: Disturbances,
         timeout_s: float,
         finish: Callable[[Watched], None],
     ) -> None:
         self._captures = captures
         self._measurements = measurements
+        self._disturbances = disturbances
         self._timeout_s = timeout_s
         self._finish = finish
 
@@ -81,7 +86,7 @@ class Attempts:
         backend = watched.backend
         sent = time.perf_counter()
         try:
-            exchanged = await exchange(watched, invocation, invocation.timeout_s or self._timeout_s)
+            exchanged = await self._exchange(watched, invocation, sent)
         except ConnectFailedError:
             self._finish(watched)
             raise
@@ -112,3 +117,15 @@ class Attempts:
             backend.zone,
             exchanged.container,
         )
+
+    async def _exchange(self, watched: Watched, invocation: Invocation, sent: float) -> Exchanged:
+        """Through what disturbs it; what that costs counts as the model's latency."""
+        timeout_s = invocation.timeout_s or self._timeout_s
+        if not self._disturbances.go_on:
+            return await exchange(watched, invocation, timeout_s)
+        instead = await self._disturbances.meet(watched.backend, timeout_s)
+        if instead is not None:
+            return Exchanged(instead, sent, nothing)
+        held_s = time.perf_counter() - sent
+        exchanged = await exchange(watched, invocation, max(0.0, timeout_s - held_s))
+        return replace(exchanged, sent=exchanged.sent - held_s)

@@ -212,7 +212,7 @@ async def _next(invocation: Invocation, exchanged: Exchanged, container: str) ->
 async def _exchange_with(link: Link, invocation: Invocation, timeout_s: float) -> Exchanged:
     target = invocation.target_model
     if link.models is None or target is None:
-        return await _send(link, invocation, invocation.path, timeout_s, _nothing)
+        return await _send(link, invocation, invocation.path, timeout_s, nothing)
     return await _exchange_with_model(link, link.models, invocation, target, timeout_s)
 
 
@@ -271,5 +271,5 @@ def _head(link: Link, invocation: Invocation, path: str) -> bytes:
     return request_head("POST", path, link.host, invocation.headers, length)
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """What a request needs at its end that has taken nothing."""

@@ -15,6 +15,7 @@ from functools import partial
 from intermodal_engine.router.attempts import Attempts
 from intermodal_engine.router.captures import Captures
 from intermodal_engine.router.demand import PATIENCE_S, Demand, OnDemand
+from intermodal_engine.router.disturbances import Disturbances
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
     ComponentRequiredError,
@@ -140,7 +141,10 @@ class Router:
         self._shadows = Shadows(self._send_copy)
         self._settling_s = settling_s
         self._settled_at = 0.0
-        self._attempts = Attempts(self.captures, self.measurements, timeout_s, self._finish)
+        self.disturbances = Disturbances(now)
+        self._attempts = Attempts(
+            self.captures, self.measurements, self.disturbances, timeout_s, self._finish
+        )
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: dict[str, Watched] = {}

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from intermodal_engine.clock import Clock
     from intermodal_engine.lifecycle.alarms import AlarmLifecycle
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
+    from intermodal_engine.lifecycle.fault_effects import Throttle
+    from intermodal_engine.lifecycle.faults import Faults
     from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
     from intermodal_engine.lifecycle.scaling import ScalingLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
@@ -44,6 +46,8 @@ class Backends:
     alarms: "AlarmLifecycle"
     scaling: "ScalingLifecycle"
     router: "Router"
+    faults: "Faults"
+    throttle: "Throttle"
 
 
 @dataclass(frozen=True, slots=True)

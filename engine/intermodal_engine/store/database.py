@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from intermodal_engine.store.space import Space, is_disk_full, rows_full
+
 MIGRATIONS: list[str] = [
     # 1: records, their events, tags (store/records.py)
     """
@@ -190,13 +192,15 @@ class Database:
 
     Args:
         path: the file; made, with its folder, where missing.
+        space: says whether anything can be written; None: the disk itself does.
 
     Raises:
         DatabaseTooNewError: a later version wrote the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, space: Space | None = None) -> None:
         self._path = path
+        self._space = space
         self._write_lock = threading.RLock()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -218,13 +222,15 @@ class Database:
                 yield connection
                 return
             self._reserve.restore()
+            changes = connection.total_changes
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                self._check_space(connection.total_changes - changes)
                 connection.execute("COMMIT")
             except BaseException as error:
                 _roll_back(connection)
-                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                if is_disk_full(error) and not self._is_told_full:
                     self._reserve.spend()
                 raise
 
@@ -239,6 +245,15 @@ class Database:
             for connection in self._connections:
                 connection.close()
             self._connections.clear()
+
+    @property
+    def _is_told_full(self) -> bool:
+        """Whether the disk only plays at being full; what is held in reserve stays."""
+        return self._space is not None and self._space.is_full
+
+    def _check_space(self, changes: int) -> None:
+        if changes and self._is_told_full:
+            raise rows_full()
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)

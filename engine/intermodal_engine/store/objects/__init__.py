@@ -1,5 +1,6 @@
 """S3's buckets and objects as folders and files. Others use what is named here."""
 
+from intermodal_engine.store.objects.disk import Disk
 from intermodal_engine.store.objects.errors import (
     BucketExistsError,
     BucketNotEmptyError,
@@ -16,6 +17,7 @@ __all__ = [
     "BucketInfo",
     "BucketNotEmptyError",
     "Details",
+    "Disk",
     "NoSuchBucketError",
     "NoSuchKeyError",
     "ObjectInfo",

@@ -4,29 +4,41 @@ import ctypes
 import errno
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from intermodal_engine.store.objects.errors import StorageFullError
+from intermodal_engine.store.space import Space, is_disk_full
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NO_COPY_IN_KERNEL = {errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _SYNC_FILE_RANGE_WRITE = 2
 _COPY_BYTES = 1 << 20
 
 
 class Disk:
-    """Writes, copies, renames and makes durable."""
+    """Writes, copies, renames and makes durable.
+
+    Args:
+        space: says whether anything can be written; None: the disk itself does.
+    """
+
+    _space: Space | None = None
+
+    def __init__(self, space: Space | None = None) -> None:
+        self._space = space
 
     def create(self, path: Path) -> int:
         """A new file, open for reading and writing."""
+        self._check()
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
     def write(self, file: int, offset: int, data: bytes) -> None:
         """Writes all of `data` and tells the kernel to begin moving it to the disk."""
         view = memoryview(data)
+        self._check()
         while view:
             written = os.pwrite(file, view, offset)
             _begin_writeback(file, offset, written)
@@ -34,6 +46,7 @@ class Disk:
 
     def copy(self, source: int, start: int, size_bytes: int, target: int, offset: int) -> None:
         """Copies a range between two files, in the kernel where it can."""
+        self._check()
         while size_bytes > 0:
             copied = _copy_once(source, start, min(size_bytes, 64 * _COPY_BYTES), target, offset)
             if copied == 0:
@@ -64,6 +77,10 @@ class Disk:
         """Removes a file; one that is gone already is fine."""
         file.unlink(missing_ok=True)
 
+    def _check(self) -> None:
+        if self._space is not None:
+            self._space.check()
+
 
 def new_name() -> str:
     """A name that nobody has used."""
@@ -72,15 +89,15 @@ def new_name() -> str:
 
 @contextmanager
 def errors_of(folder: Path) -> Iterator[None]:
-    """Turns a full disk into the store's own error.
+    """Turns a full disk, which rows may meet as well, into the store's own error.
 
     Raises:
         StorageFullError: the file system or a quota has no room left.
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL:
+    except (OSError, sqlite3.Error) as error:
+        if is_disk_full(error):
             raise StorageFullError(str(folder)) from error
         raise
 

@@ -125,7 +125,7 @@ class Uploads:
         with errors_of(self._folder):
             folder.mkdir()
             os.close(self._disk.create(folder / _ASSEMBLY))
-        self._rows.add(upload)
+            self._rows.add(upload)
         return upload
 
     def get(self, bucket: str, key: str, upload_id: str) -> Upload:
@@ -293,7 +293,8 @@ class Uploads:
             received.checksums,
             self._clock.now(),
         )
-        self._rows.add_part(upload.upload_id, part)
+        with errors_of(self._folder):
+            self._rows.add_part(upload.upload_id, part)
         return part
 
     @contextmanager

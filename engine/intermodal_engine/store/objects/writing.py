@@ -116,8 +116,8 @@ class Writer:
             current = self._layout.find(bucket, key)
             if condition is not None:
                 condition(self._described(bucket, current))
-            self._rows.add(bucket, found, row, keep=current)
             with errors_of(self._layout.root):
+                self._rows.add(bucket, found, row, keep=current)
                 path = self._layout.place(bucket, key, path)
         return self._catalogue.info(bucket, Found(key, path, found.status), row)
 
