@@ -130,7 +130,7 @@ def interrupted_at(engine: RunningEngine, name: str, epochs: list[int], draw: ra
     for attempt, epoch in enumerate(epochs, start=1):
         wait_for_epoch(engine, name, attempt, epoch)
         time.sleep(draw.uniform(0, 2 * EPOCH_S))
-        drilled = json.loads(engine.cli("drill", "spot", name, "--json").stdout)
+        drilled = json.loads(engine.cli("drill", "spot", name, "--json", "--no-wait").stdout)
         assert (drilled["job"], drilled["notice_s"], drilled["capacity_wait_s"]) == (name, 2, 0.3)
     return ended_job(engine.client("sagemaker"), name)
 
@@ -186,7 +186,10 @@ def test_a_script_that_saves_nothing_is_told_so(engine: RunningEngine) -> None:
     started = time.monotonic()
     done = engine.cli("drill", "spot", "forgetful", "--after=0.5")
     assert time.monotonic() - started > 0.5
-    assert done.stdout.startswith("interrupted `forgetful`: SIGTERM now, SIGKILL after 2 s")
+    assert "interrupted `forgetful`: SIGTERM now, SIGKILL after 2 s" in done.stdout
+    assert "now it is Training" in done.stdout
+    assert re.search(r"whole again after \d+\.\d+ s", done.stdout)
+    assert re.search(r"on AWS: 0\.\d+ USD; 1 x ml.m5.large .* at 0.3 of the price", done.stdout)
     assert "it will start from its beginning" in done.stderr
     wait_for_epoch(engine, "forgetful", attempt=2, epoch=0)
     job = sagemaker.describe_training_job(TrainingJobName="forgetful")

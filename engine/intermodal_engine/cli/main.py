@@ -1,8 +1,6 @@
 """What can be asked on the command line, and how what went wrong becomes a message and a code."""
 
 import argparse
-import math
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,6 +9,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
+from intermodal_engine.cli.arguments import (
+    add_home,
+    add_json,
+    age_s,
+    amount,
+    count,
+    port,
+    region,
+    registry,
+)
+from intermodal_engine.cli.drills.options import add_drills
 from intermodal_engine.cli.output import print_error
 from intermodal_engine.settings import DEFAULT_PORT, Settings, default_home
 
@@ -19,10 +28,6 @@ EXIT_USER_ERROR = 1
 EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
 _DEFAULTS = {field.name: field.default for field in fields(Settings)}
-_REGION = r"[a-z]{2}(-[a-z]+)+-[0-9]"
-# With a dot, a port or as `localhost`, or docker would take it for a folder of its usual registry.
-_REGISTRY = r"(?:(https?)://)?(localhost(?::\d+)?|[a-z0-9-]+(?:(?:\.[a-z0-9-]+)+(?::\d+)?|:\d+))/?"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DISTRIBUTION = "intermodal-engine"
 
 Command = Callable[[argparse.Namespace], int]
@@ -88,15 +93,16 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name: str, summary: str) -> argparse.ArgumentParser:
-        return _add_home(commands.add_parser(name, help=summary, description=summary))
+        return add_home(commands.add_parser(name, help=summary, description=summary))
 
     _add_up(add("up", "start the engine"))
     add("down", "stop the engine; its jobs and endpoints keep running")
     add("restart", "start the engine anew without losing a call; its port stays open")
-    _add_json(add("status", "show the engine"))
+    add_json(add("status", "show the engine"))
     _add_logs(add("logs", "print the log of a job or an endpoint"))
-    _add_drill(commands)
-    _add_json(add("images", "list the images, and what stands in for them here"))
+    summary = "cause what AWS may cause, to see how jobs and endpoints take it"
+    add_drills(commands.add_parser("drill", help=summary, description=summary))
+    add_json(add("images", "list the images, and what stands in for them here"))
     _add_prune(add("prune", "free what ended jobs left behind"))
     _add_env(add("env", "print the `export` lines that point AWS clients at the engine"))
     _add_exec(add("exec", "run a command with the environment that `env` prints"))
@@ -158,23 +164,10 @@ class _FileSystem(argparse.Action):
         setattr(namespace, self.dest, {**known, file_system: Path(folder).absolute()})
 
 
-def _add_home(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument(
-        "--home",
-        metavar="DIR",
-        help="the engine's folder (default: $INTERMODAL_HOME, else ~/.intermodal)",
-    )
-    return parser
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port",
-        type=_port,
+        type=port,
         metavar="N",
         help="TCP port on loopback; 0 takes any free one (default: that of the home's last engine, "
         f"which its running jobs know, else {DEFAULT_PORT})",
@@ -207,43 +200,43 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             help=f"{what} (default: {default})",
         )
 
-    add("region", _region, "REGION", "region of ARNs, and of clients that `env` points here")
-    add("max_instances", _count, "N", "instances of jobs that run at once; further jobs wait")
+    add("region", region, "REGION", "region of ARNs, and of clients that `env` points here")
+    add("max_instances", count, "N", "instances of jobs that run at once; further jobs wait")
     add(
         "spot_interruptions_per_hour",
-        _amount,
+        amount,
         "X",
         "interrupt spot jobs at random, so often on average",
     )
     add(
         "spot_capacity_wait_s",
-        _amount,
+        amount,
         "SECONDS",
         "how long an interrupted spot job waits for capacity",
     )
     add(
         "stop_grace_s",
-        _amount,
+        amount,
         "SECONDS",
         "from SIGTERM to SIGKILL of a job that is stopped or interrupted; shorter than on AWS is "
         "for tests and the impatient",
     )
-    add("max_endpoint_instances", _count, "N", "instances that one endpoint may have")
+    add("max_endpoint_instances", count, "N", "instances that one endpoint may have")
     add(
         "serverless_idle_s",
-        _amount,
+        amount,
         "SECONDS",
         "how long an instance of a serverless endpoint is kept without requests",
     )
     add(
         "health_timeout_s",
-        _amount,
+        amount,
         "SECONDS",
         "how long an endpoint's new instances may take to answer /ping",
     )
     add(
         "scaling_period_s",
-        _count,
+        count,
         "SECONDS",
         "period of the metrics that target tracking scales by: out after 3 of them, in after 15; "
         "60 on AWS, shorter is for tests and the impatient",
@@ -257,25 +250,11 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     )
     settings.add_argument(
         "--registry",
-        type=_registry,
+        type=registry,
         metavar="HOST:PORT",
         help="registry of images behind ECR, spoken to over HTTP on loopback, else over HTTPS; "
         "`http://` or `https://` before it says otherwise (default: none)",
     )
-
-
-def _add_drill(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    summary = "cause what AWS may cause, to see how a job takes it"
-    drills = commands.add_parser("drill", help=summary, description=summary).add_subparsers(
-        dest="drill", metavar="DRILL", required=True
-    )
-    summary = "take a spot job's instances away"
-    spot = _add_home(drills.add_parser("spot", help=summary, description=summary))
-    spot.add_argument("name", metavar="JOB", help="name of a training job on managed spot")
-    spot.add_argument(
-        "--after", type=_amount, default=0.0, metavar="SECONDS", help="wait so long before"
-    )
-    _add_json(spot)
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
@@ -286,69 +265,20 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
 def _add_prune(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--older-than",
-        type=_age_s,
-        default=_age_s("7d"),
+        type=age_s,
+        default=age_s("7d"),
         metavar="AGE",
         help="only what ended that long ago, for example 12h or 0s (default: 7d)",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would go")
-    _add_json(parser)
+    add_json(parser)
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
-    _add_json(form)  # type: ignore[arg-type]  # a group takes arguments as a parser does
+    add_json(form)  # type: ignore[arg-type]  # a group takes arguments as a parser does
     form.add_argument("--unset", action="store_true", help="print the lines that undo it")
 
 
 def _add_exec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD", help="what to run")
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no TCP port (0 to 65535)")
-    return port
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"`{text}` is no whole number above 0")
-    return int(text)
-
-
-def _amount(text: str) -> float:
-    try:
-        amount = float(text)
-    except ValueError:
-        amount = math.nan
-    if not 0 <= amount < math.inf:
-        raise argparse.ArgumentTypeError(f"`{text}` is no number from 0 on")
-    return amount
-
-
-def _region(text: str) -> str:
-    if not re.fullmatch(_REGION, text):
-        raise argparse.ArgumentTypeError(f"`{text}` is no region; write for example eu-central-1")
-    return text
-
-
-def _registry(text: str) -> str:
-    """`127.0.0.1:5000` -> `http://127.0.0.1:5000`: which hosts need no TLS is docker's own rule."""
-    found = re.fullmatch(_REGISTRY, text.lower())
-    if found is None:
-        raise argparse.ArgumentTypeError(
-            f"`{text}` is no registry; write HOST:PORT, for example 127.0.0.1:5000"
-        )
-    scheme, host = found.groups()
-    is_loopback = host.partition(":")[0] == "localhost" or host.startswith("127.")
-    return f"{scheme or ('http' if is_loopback else 'https')}://{host}"
-
-
-def _age_s(text: str) -> float:
-    """`90s`, `15m`, `12h`, `7d` -> seconds."""
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdecimal() and unit in _SECONDS):
-        raise argparse.ArgumentTypeError(f"`{text}` is no age; write for example 90s, 12h or 7d")
-    return float(number) * _SECONDS[unit]

@@ -19,9 +19,21 @@ def test_every_command_is_described_and_every_described_command_exists() -> None
     assert described == set(commands())
 
 
-@pytest.mark.parametrize("command", ["up", "status", "env", "logs", "prune", "drill spot"])
+@pytest.mark.parametrize("command", ["up", "status", "env", "logs", "prune"])
 def test_every_option_of_a_command_is_described(command: str) -> None:
-    guide = read("command-line.md")
+    check_options(command, "command-line.md")
+
+
+def test_every_drill_and_its_options_are_described() -> None:
+    drills = re.findall(r"^    ([a-z-]+)(?:  |$)", help_of("drill"), re.MULTILINE)
+    described = re.findall(r"^\| `drill ([a-z-]+)", read("drills.md"), re.MULTILINE)
+    assert sorted(described) == sorted(drills)
+    for drill in drills:
+        check_options(f"drill {drill}", "drills.md")
+
+
+def check_options(command: str, page: str) -> None:
+    guide = read(page)
     options = set(re.findall(r"(--[a-z-]+)", help_of(*command.split())))
     assert [option for option in sorted(options - {"--help"}) if option not in guide] == []
 
