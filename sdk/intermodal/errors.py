@@ -11,6 +11,7 @@
         ├── CodeFetchError              your configuration: code that git could not fetch
         ├── MissingDependencyError      your environment: an optional package is needed
         ├── EngineUnavailableError      the local engine does not run and could not be started
+        ├── DrillError                  a drill could not be played, or did not end well
         ├── ConnectionLostError         the service is out of reach; the job goes on
         ├── ObjectNotExistedError       an asynchronous answer is not there yet
         ├── PollingTimeoutError         an asynchronous answer was not there in time
@@ -79,6 +80,10 @@ class MissingDependencyError(SdkError, ImportError):
 
 class EngineUnavailableError(SdkError):
     """The local engine does not run and could not be started."""
+
+
+class DrillError(SdkError):
+    """A drill could not be played, or not all was whole again in time."""
 
 
 class ConnectionLostError(SdkError):

@@ -30,6 +30,9 @@ _BY_COPY = {"Invocations": "InvocationsPerCopy", "ModelLatency": "ConcurrentRequ
 FLUSH_EVERY_S = 1.0
 TOTALS_LIMIT = 10_000
 AGE_EVERY_S = 60.0
+UNWRITTEN_LIMIT = 100_000
+"""So many values wait at most while nothing can be written; the oldest go."""
+
 
 _QUEUE_KIND = "endpoint-metrics"
 
@@ -56,6 +59,7 @@ class EndpointMetrics:
         self._queue = queue
         self._clock = clock
         self._age_at = 0.0
+        self._unwritten: list[tuple[SetSeries, int, StatisticSet]] = []
         self._totals: dict[tuple[Backend, str], tuple[int, float]] = {}
         queue.register(_QUEUE_KIND, self._look)
 
@@ -70,9 +74,12 @@ class EndpointMetrics:
         for one in whole:
             self._add_up(one)
         kept = [one for measurement in measured for one in _sets(measurement)]
-        kept += _by_instance(whole, self._router.ready)
-        if kept:
-            self._sets.add(kept)
+        self._unwritten += [*kept, *_by_instance(whole, self._router.ready)]
+        if self._unwritten:
+            # What cannot be written now, as on a full disk, is when there is room.
+            del self._unwritten[:-UNWRITTEN_LIMIT]
+            self._sets.add(self._unwritten)
+            self._unwritten = []
 
     def totals(self) -> dict[tuple[Backend, str], tuple[int, float]]:
         """How many values there were since the engine's start, and their sum, by metric."""

@@ -29,7 +29,7 @@ def add_drills(parser: argparse.ArgumentParser) -> None:
     )
     latency = add("latency", "have requests reach the instances of an endpoint late")
     latency.add_argument(
-        "--delay", type=age_or_ms, default=0.5, metavar="TIME", help="how late (default: 500ms)"
+        "--delay", type=duration, default=0.5, metavar="TIME", help="how late (default: 500ms)"
     )
     errors = add("errors", "have errors answer in the place of an endpoint's model")
     errors.add_argument(
@@ -73,7 +73,7 @@ def add_drills(parser: argparse.ArgumentParser) -> None:
         one.add_argument(
             "--for",
             dest="seconds",
-            type=age_s,
+            type=duration,
             default=age_s(usual),
             metavar="TIME",
             help=f"how long, for example 90s or 15m; at most 1h (default: {usual})",
@@ -84,7 +84,7 @@ def add_drills(parser: argparse.ArgumentParser) -> None:
         _add_pace(one)
 
 
-def age_or_ms(text: str) -> float:
+def duration(text: str) -> float:
     """`500ms`, `2s` -> seconds."""
     if text.endswith("ms"):
         return amount(text.removesuffix("ms")) / 1000
@@ -118,7 +118,7 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
     )
     pace.add_argument(
         "--pause",
-        type=age_or_ms,
+        type=duration,
         default=0.1,
         metavar="TIME",
         help="of each, from call to call (default: 100ms)",
@@ -127,14 +127,14 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         pace.add_argument(
             f"--{name}",
             dest=f"{name}_s",
-            type=age_or_ms,
+            type=duration,
             default=_BEFORE_S,
             metavar="TIME",
             help=f"how long they call {when} (default: {_BEFORE_S:g}s)",
         )
     pace.add_argument(
         "--patience",
-        type=age_s,
+        type=duration,
         default=_PATIENCE_S,
         metavar="TIME",
         help="how long all of it may take (default: 10m)",
