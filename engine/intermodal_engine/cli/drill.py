@@ -28,7 +28,7 @@ def drill(options: argparse.Namespace) -> int:
         pause_s=options.pause,
         before_s=options.before_s,
         after_s=options.after_s,
-        patience_s=options.patience,
+        patience_s=options.patience + getattr(options, "seconds", 0.0),
     )
     chosen = _drill(options, Engine(settings, pace.clients))
     print_note(f"{options.drill}: {pace.clients} clients look on; Ctrl-C ends the drill")

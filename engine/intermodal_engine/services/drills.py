@@ -118,6 +118,13 @@ def begin_fault(backends: Backends, parameters: Parameters) -> Parameters:
     except ValueError as error:
         raise _invalid(f"there is no fault of the kind `{parameters['kind']}`") from error
     seconds = _number(parameters, "seconds", 0.1, LONGEST_S)
+    if any(one.kind is FaultKind.DISK_FULL for one in backends.faults.present()):
+        raise ServiceError(
+            "Conflict",
+            "another drill keeps the disk full, so that no fault can be written down",
+            status=409,
+            fields={"hint": "wait until it is over"},
+        )
     what = _PARAMETERS[kind](backends, parameters)
     fault = backends.faults.begin(kind, what, seconds)
     return {"fault": fault.name, "until": fault.until, **what}

@@ -6,8 +6,10 @@ A process of its own does both (`reviver`): a drill that dies half way leaves no
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli.drills.cost import Instances
 from intermodal_engine.cli.drills.load import Call
 from intermodal_engine.cli.drills.stage import Engine, Request
@@ -33,6 +35,11 @@ class EngineDrill:
         self._endpoints = endpoints
         self._request = request
         self._state = running(engine.settings)
+        if not Path(f"/proc/{self._state.pid}/cmdline").exists():
+            raise IntermodalError(
+                "how the engine was started cannot be seen: nothing was done",
+                hint="this drill needs Linux's /proc, and an engine of your own",
+            )
         self._ran = {one.pid for one in running_instances(engine.settings)}
 
     @property

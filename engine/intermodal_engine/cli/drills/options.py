@@ -137,7 +137,7 @@ def _add_pace(parser: argparse.ArgumentParser) -> None:
         type=duration,
         default=_PATIENCE_S,
         metavar="TIME",
-        help="how long all of it may take (default: 10m)",
+        help="how long it may take until all is whole again (default: 10m)",
     )
 
 

@@ -29,7 +29,7 @@ class Pace:
         pause_s: of each, from call to call.
         before_s: how long they call before anything is done.
         after_s: how long they go on when all is whole again.
-        patience_s: how long that may take.
+        patience_s: how long that may take, the fault's own time included.
     """
 
     clients: int

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from intermodal_engine.lifecycle.faults import FaultKind
 from intermodal_engine.router.instance import Backend
 from intermodal_engine.wire.errors import ServiceError
 from tests.helpers.lifecycle import World, make_world
@@ -45,6 +46,19 @@ def endpoint_sum(world: World, name: str, **dimensions: str) -> float | None:
 
 def put(world: World, *data: dict[str, Any], namespace: str = "Mine") -> None:
     world.call("PutMetricData", "cloudwatch", Namespace=namespace, MetricData=list(data))
+
+
+def test_what_was_measured_while_the_disk_was_full_is_written_when_there_is_room(
+    world: World,
+) -> None:
+    world.backends.faults.begin(FaultKind.DISK_FULL, {}, 5)
+    world.router.measurements.count(ONE, 1.0, 2.0, 200)
+    world.advance(1)
+    world.router.measurements.count(ONE, 1.0, 2.0, 200)
+    world.advance(1)
+    assert endpoint_sum(world, "Invocations") is None
+    world.advance(5)
+    assert endpoint_sum(world, "Invocations") == 2
 
 
 def test_invocations_are_seen_by_variant_by_instance_and_by_zone(world: World) -> None:

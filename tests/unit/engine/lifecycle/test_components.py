@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from intermodal_engine.drivers.base import InstanceSpec
+from intermodal_engine.lifecycle.faults import FaultKind
 from intermodal_engine.lifecycle.fleet import Member, members_of
 from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.router import ComponentRequiredError, Health, NoCapacityError
@@ -638,3 +639,17 @@ def test_components_are_listed_by_endpoint_and_variant(world: World) -> None:
     ):
         found = world.call("ListInferenceComponents", **filters)["InferenceComponents"]
         assert len(found) == count, filters
+
+
+def test_copies_in_a_zone_that_is_lost_come_up_on_instances_elsewhere(world: World) -> None:
+    serve(world, count=2)
+    assert sorted(one.zone[-1] for one in copies(world)) == ["a", "b"]
+    world.backends.faults.begin(FaultKind.ZONE, {"zone": "us-east-1a"}, 60)
+    world.settle()
+    world.advance(2)
+    make_healthy(world)
+    assert sorted(one.zone[-1] for one in copies(world)) == ["b", "c"]
+    assert len(running(world)) == 2
+    world.advance(61)
+    assert sorted(one.zone[-1] for one in copies(world)) == ["b", "c"]
+    assert status(world) == "InService"

@@ -180,6 +180,15 @@ def test_what_cannot_be_is_said(
     assert world.backends.faults.present() == []
 
 
+def test_while_a_disk_is_full_no_other_fault_begins(world: World) -> None:
+    begun = ask(world, "drills/begin", kind="disk-full", seconds=5)
+    with pytest.raises(ServiceError, match="keeps the disk full"):
+        ask(world, "drills/begin", kind="zone", seconds=5, zone="us-east-1a")
+    ask(world, "drills/end", fault=begun["fault"])
+    ask(world, "drills/begin", kind="zone", seconds=5, zone="us-east-1a")
+    assert [one.kind for one in world.backends.faults.present()] == [FaultKind.ZONE]
+
+
 def test_callers_are_throttled_by_service_and_share_until_it_is_over(world: World) -> None:
     draws = iter([0.2, 0.6, 0.2])
     throttle = Throttle(world.clock.now, lambda: next(draws))
