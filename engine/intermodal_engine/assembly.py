@@ -15,10 +15,11 @@ from intermodal_engine.lifecycle.artifacts import ArtifactUploader
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.deployment_drill import go_back
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
 from intermodal_engine.lifecycle.fault_effects import Effects, Throttle, Zones
-from intermodal_engine.lifecycle.faults import Faults
+from intermodal_engine.lifecycle.faults import Fault, FaultKind, Faults
 from intermodal_engine.lifecycle.fleet import Fleet, endpoint_of
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT, FleetKind
 from intermodal_engine.lifecycle.instance_scaling import InstanceScaling
@@ -87,7 +88,6 @@ class Parts:
 
     def recover(self) -> None:
         """Takes up what an earlier engine left: half-written objects, open jobs, endpoints."""
-        self.backends.faults.recover()
         self.backends.objects.recover()
         self.backends.training_jobs.recover()
         self.backends.tuning_jobs.recover()
@@ -97,6 +97,8 @@ class Parts:
         self.backends.components.recover()
         self.backends.alarms.recover()
         self.backends.scaling.recover()
+        # Last: where the disk is said to be full, nothing of the above could be written.
+        self.backends.faults.recover()
         self.interruptions.begin()
         self.endpoint_metrics.begin()
         self.usage_metrics.begin()
@@ -318,6 +320,10 @@ def assemble(
         endpoints.wake_all()
         components.wake_all()
 
+    def put_back(fault: Fault) -> bool:
+        is_deployment = fault.kind is FaultKind.DEPLOYMENT
+        return not is_deployment or go_back(records, endpoints, fault)
+
     effects = Effects(
         zones=zones,
         throttle=throttle,
@@ -343,7 +349,7 @@ def assemble(
         alarms=alarms,
         scaling=scaling,
         router=router,
-        faults=Faults(records, queue, clock, effects.show),
+        faults=Faults(records, queue, clock, effects.show, put_back),
         throttle=throttle,
     )
     interruptions = SpotInterruptions(

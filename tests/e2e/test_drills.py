@@ -165,6 +165,28 @@ def test_an_engine_that_is_killed_starts_as_it_was_started_and_takes_its_instanc
     assert b"--max-instances=7" in Path(f"/proc/{engine.pid}/cmdline").read_bytes()
 
 
+def test_an_engine_comes_back_though_the_drill_that_killed_it_is_dead(
+    engine: RunningEngine,
+) -> None:
+    process = subprocess.Popen(
+        [*CLI, "drill", "engine", "--before=300ms"],
+        env={**os.environ, "INTERMODAL_HOME": str(engine.home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    pid = json.loads(engine.cli("status", "--json").stdout)["pid"]
+    deadline = time.monotonic() + PATIENCE_S
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    while engine.cli("status", check=False).returncode != 0:
+        assert time.monotonic() < deadline
+    engine.pid = json.loads(engine.cli("status", "--json").stdout)["pid"]
+    assert engine.pid != pid
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_drill_that_ends_early_leaves_no_fault_behind(
     engine: RunningEngine, body: tuple[str, ...], number: signal.Signals

@@ -15,6 +15,7 @@ from intermodal_engine.cli.drills.stage import Drill, Engine, Pace, Request, pla
 from intermodal_engine.cli.engine import check_health, running
 from intermodal_engine.cli.main import EXIT_OK, settings_of
 from intermodal_engine.cli.output import print_note
+from intermodal_engine.lifecycle.faults import LONGEST_S
 
 
 def drill(options: argparse.Namespace) -> int:
@@ -50,7 +51,8 @@ def _drill(options: argparse.Namespace, engine: Engine) -> Drill:
         case "instance":
             return InstanceDrill(engine, options.endpoint, options.instance, request)
         case "deploy":
-            return DeployDrill(engine, options.endpoint, options.model, request)
+            patience_s = min(options.patience, LONGEST_S)
+            return DeployDrill(engine, options.endpoint, options.model, request, patience_s)
         case "engine":
             return EngineDrill(engine, endpoints, request)
         case _:

@@ -4,6 +4,7 @@ A fault is a record, so that it goes on, and ends in time, under the next engine
 is the business of others, who are told of all that go on whenever that changes.
 """
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.store.records import Record, RecordNotFoundError, Records
 
 KIND = "fault"
+
+LOOK_AGAIN_S = 0.5
+"""How soon to look again at one that cannot end yet."""
 
 LONGEST_S = 3600.0
 """Nobody who forgot a drill has it for longer."""
@@ -28,6 +32,7 @@ class FaultKind(StrEnum):
     ERRORS: `target`, `variant` or None, `fraction`, `status`.
     THROTTLE: `service` or None, `fraction`.
     DISK_FULL: nothing can be written into the home.
+    DEPLOYMENT: `endpoint` is updated to `config`; see `deployment_drill`.
     """
 
     ZONE = "zone"
@@ -35,6 +40,7 @@ class FaultKind(StrEnum):
     ERRORS = "errors"
     THROTTLE = "throttle"
     DISK_FULL = "disk-full"
+    DEPLOYMENT = "deployment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Faults:
         queue: keeps their ends.
         clock: tells the time.
         on_change: told of those that go on, first at `recover`.
+        put_back: asked at the end of each; says whether nothing is left to be put back.
     """
 
     def __init__(
@@ -70,7 +77,9 @@ class Faults:
         queue: WorkQueue,
         clock: Clock,
         on_change: Callable[[Sequence[Fault]], None],
+        put_back: Callable[[Fault], bool],
     ) -> None:
+        self._put_back = put_back
         self._records = records
         self._queue = queue
         self._clock = clock
@@ -99,16 +108,11 @@ class Faults:
         return _fault(record)
 
     def end(self, name: str) -> None:
-        """Ends one before its time; harmless where it is over.
-
-        Its effect ends first: it may be what keeps its record from being deleted.
-        """
-        self._on_change([one for one in self.present() if one.name != name])
-        try:
-            self._records.delete(KIND, name)
-        except RecordNotFoundError:
-            return
-        self._on_change(self.present())
+        """Ends one before its time; harmless where it is over."""
+        if not self._end(name):
+            with self._records.edit(KIND, name) as draft:
+                draft.state["until"] = self._clock.now()
+            self._queue.wake(KIND, name)
 
     def present(self) -> list[Fault]:
         """Those that go on."""
@@ -129,8 +133,22 @@ class Faults:
         until = _fault(record).until
         if self._clock.now() < until:
             return until
-        self.end(name)
-        return None
+        return None if self._end(name) else self._clock.now() + LOOK_AGAIN_S
+
+    def _end(self, name: str) -> bool:
+        """Ends one; says whether it is over.
+
+        Its effect ends first: it may be what keeps its record from being deleted.
+        """
+        self._on_change([one for one in self.present() if one.name != name])
+        record = self._records.find(KIND, name)
+        if record is None:
+            return True
+        if not self._put_back(_fault(record)):
+            return False
+        with contextlib.suppress(RecordNotFoundError):  # somebody else has ended it
+            self._records.delete(KIND, name)
+        return True
 
 
 def _fault(record: Record) -> Fault:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from intermodal_contract.statuses import EndpointStatus
+from intermodal_engine.lifecycle import deployment_drill
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle, NoSuchMemberError
 from intermodal_engine.lifecycle.faults import LONGEST_S, FaultKind
 from intermodal_engine.lifecycle.fleet import endpoint_of, members_of, traffic_of, zones
@@ -127,7 +128,7 @@ def begin_fault(backends: Backends, parameters: Parameters) -> Parameters:
         )
     what = _PARAMETERS[kind](backends, parameters)
     fault = backends.faults.begin(kind, what, seconds)
-    return {"fault": fault.name, "until": fault.until, **what}
+    return {"fault": fault.name, "until": fault.until}
 
 
 def end_fault(backends: Backends, parameters: Parameters) -> Parameters:
@@ -207,6 +208,13 @@ def _throttle(_backends: Backends, parameters: Parameters) -> Parameters:
     return {"service": service, "fraction": _number(parameters, "fraction", 0.0, 1.0)}
 
 
+def _deployment(backends: Backends, parameters: Parameters) -> Parameters:
+    _, record = _fleet(backends, {"endpoint": parameters.get("endpoint")})
+    if record.state["current"] is None:
+        raise _invalid(f"endpoint `{record.name}` serves nothing yet")
+    return deployment_drill.parameters_of(record, _text(parameters, "config"))
+
+
 def _disk_full(_backends: Backends, _parameters: Parameters) -> Parameters:
     return {}
 
@@ -217,6 +225,7 @@ _PARAMETERS: Mapping[FaultKind, Callable[[Backends, Parameters], Parameters]] = 
     FaultKind.ERRORS: _errors,
     FaultKind.THROTTLE: _throttle,
     FaultKind.DISK_FULL: _disk_full,
+    FaultKind.DEPLOYMENT: _deployment,
 }
 """What a fault of each kind is about, checked."""
 

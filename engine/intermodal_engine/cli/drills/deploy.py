@@ -8,6 +8,7 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli.drills.cost import Instances
 from intermodal_engine.cli.drills.load import Call
 from intermodal_engine.cli.drills.stage import Engine, Request
+from intermodal_engine.cli.main import UnavailableError
 
 _MEMBERS = ("ExecutionRoleArn", "VpcConfig", "KmsKeyId", "EnableNetworkIsolation")
 _SETTLED = ("InService", "Failed", "UpdateRollbackFailed")
@@ -21,21 +22,25 @@ class DeployDrill:
         endpoint: which endpoint.
         model: name of a model that fails.
         request: what clients send.
+        patience_s: after that the engine sees to the end by itself.
     """
 
     name = "deploy"
 
-    def __init__(self, engine: Engine, endpoint: str, model: str, request: Request) -> None:
+    def __init__(
+        self, engine: Engine, endpoint: str, model: str, request: Request, patience_s: float
+    ) -> None:
         self.target = endpoint
         self._engine = engine
         self._model = model
+        self._patience_s = patience_s
         self._request = request
         engine.do("DescribeModel", ModelName=model)
         self._before: str = engine.do("DescribeEndpoint", EndpointName=endpoint)[
             "EndpointConfigName"
         ]
         self._config = f"drill-{secrets.token_hex(6)}"
-        self._is_begun = False
+        self._fault: str | None = None
         self._after: dict[str, Any] = {}
 
     @property
@@ -48,12 +53,23 @@ class DeployDrill:
         found = self._engine.do("DescribeEndpointConfig", EndpointConfigName=self._before)
         variants = [{**one, "ModelName": self._model} for one in found["ProductionVariants"]]
         more = {name: found[name] for name in _MEMBERS if found.get(name)}
+        begun = self._engine.ask(
+            "drills/begin",
+            kind="deployment",
+            seconds=self._patience_s,
+            endpoint=self.target,
+            config=self._config,
+        )
+        self._fault = begun["fault"]
         create = {"EndpointConfigName": self._config, "ProductionVariants": variants, **more}
         try:
             self._engine.do("CreateEndpointConfig", **create)
-            update = {"EndpointName": self.target, "EndpointConfigName": self._config}
-            self._engine.do("UpdateEndpoint", **update)
-            self._is_begun = True
+            self._engine.do(
+                "UpdateEndpoint",
+                EndpointName=self.target,
+                EndpointConfigName=self._config,
+                RetainAllVariantProperties=True,
+            )
         finally:
             with contextlib.suppress(IntermodalError):
                 self._engine.do("DeleteEndpointConfig", EndpointConfigName=self._config)
@@ -71,10 +87,10 @@ class DeployDrill:
         return self._engine.instances([self.target])
 
     def end(self) -> None:
-        """Puts the old configuration back where the model turned out to be good."""
-        if self._is_begun and self._has_stayed():
-            update = {"EndpointName": self.target, "EndpointConfigName": self._before}
-            self._engine.do("UpdateEndpoint", **update)
+        """Has the engine put the old configuration back, if the model turned out to be good."""
+        if self._fault is not None:
+            with contextlib.suppress(UnavailableError):
+                self._engine.ask("drills/end", fault=self._fault)
 
     def facts(self) -> dict[str, Any]:
         """Why it went back.

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.lifecycle.fault_effects import Throttle
 from intermodal_engine.lifecycle.faults import Fault, FaultKind
 from intermodal_engine.lifecycle.fleet import members_of
@@ -12,7 +13,14 @@ from intermodal_engine.services.internal import find_task
 from intermodal_engine.store.objects.errors import StorageFullError
 from intermodal_engine.store.space import is_disk_full
 from intermodal_engine.wire.errors import ServiceError
-from tests.helpers.endpoints import describe, endpoint_world, in_service, make_healthy
+from tests.helpers.endpoints import (
+    FOREVER,
+    create_config,
+    describe,
+    endpoint_world,
+    in_service,
+    make_healthy,
+)
 from tests.helpers.lifecycle import World, make_world, training_request
 
 ZONE = {"zone": "us-east-1a"}
@@ -178,6 +186,42 @@ def test_what_cannot_be_is_said(
         ask(world, task, **parameters)
     assert said in str(caught.value)
     assert world.backends.faults.present() == []
+
+
+def test_a_good_model_is_taken_back_though_the_drill_and_the_engine_have_died(
+    world: World,
+) -> None:
+    create_config(world, "drill-1")
+    ask(world, "drills/begin", kind="deployment", seconds=5, endpoint="ep", config="drill-1")
+    world.call("UpdateEndpoint", EndpointName="ep", EndpointConfigName="drill-1")
+    world.call("DeleteEndpointConfig", EndpointConfigName="drill-1")
+    world.settle()
+    world.advance(6)
+    assert describe(world)["EndpointStatus"] == "Updating"
+    again = world.restarted()
+    again.router.healths |= world.router.healths
+    again.driver.script("*", FOREVER)
+    again.settle()
+    for _ in range(4):
+        make_healthy(again)
+        again.advance(1)
+    assert describe(again)["EndpointConfigName"] == "config-1"
+    assert describe(again)["EndpointStatus"] == "InService"
+    assert again.backends.records.all("fault") == []
+
+
+def test_a_bad_models_drill_is_over_when_it_has_gone_back(world: World) -> None:
+    create_config(world, "drill-1")
+    world.driver.script("*", Outcome(exit_code=1))
+    begun = ask(
+        world, "drills/begin", kind="deployment", seconds=60, endpoint="ep", config="drill-1"
+    )
+    world.call("UpdateEndpoint", EndpointName="ep", EndpointConfigName="drill-1")
+    ask(world, "drills/end", fault=begun["fault"])
+    for _ in range(4):
+        world.advance(1)
+    assert describe(world)["EndpointConfigName"] == "config-1"
+    assert world.backends.records.all("fault") == []
 
 
 def test_while_a_disk_is_full_no_other_fault_begins(world: World) -> None:
