@@ -153,7 +153,7 @@ def test_three_interruptions_leave_the_result_of_thirty_epochs_as_it_is(
     seed = random.randrange(1_000_000)
     print(f"seed of the interruptions: {seed}")
     draw = random.Random(seed)
-    epochs = sorted(draw.sample(range(1, EPOCHS - 8), 3))
+    epochs = sorted(draw.sample(range(1, EPOCHS - 15), 3))
     plain = run_job(engine.client("sagemaker"), resumable(engine, "plain"))
     drilled = interrupted_at(engine, "drilled", epochs, draw)
 
