@@ -32,14 +32,17 @@ def canonical_head(
 
 
 def canonical_path(path: str, *, is_s3: bool) -> str:
-    """The path, encoded once for S3, whose keys are taken literally; twice for all others."""
+    """The path, encoded once for S3, whose keys are taken literally.
+
+    For all others what is on the wire is encoded again: an escape twice, a bare byte once.
+    """
     if is_s3:
         return path if _PLAIN_PATH.fullmatch(path) else _encode_path(path)
     if "//" in path or "/." in path:
         path = _normalize(path)
     if _PLAIN_PATH.fullmatch(path):
         return path
-    return quote(_encode_path(path), safe="/" + _UNRESERVED)
+    return quote(path.encode("latin-1", "replace"), safe="/" + _UNRESERVED)
 
 
 def canonical_query(query: str) -> str:
