@@ -5,6 +5,7 @@ line feed is still being written and does not count yet. Places in a stream are 
 A message with several lines, which only PutLogEvents brings, has a tab before each further one.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable
@@ -91,7 +92,7 @@ class LogStreams:
             NoSuchGroupError: no such group.
         """
         folder = self._root / _escape(group)
-        if not folder.is_dir():
+        if not _is_there(folder):
             raise NoSuchGroupError(group)
         found = (_stream(group, one) for one in folder.glob(f"*{SUFFIX}"))
         return sorted(
@@ -107,9 +108,9 @@ class LogStreams:
             NoSuchStreamError: no such stream.
         """
         path = self.path(group, name)
-        if not path.parent.is_dir():
+        if not _is_there(path.parent):
             raise NoSuchGroupError(group)
-        if not path.is_file():
+        if not _is_there(path):
             raise NoSuchStreamError(name)
         return _stream(group, path)
 
@@ -127,10 +128,10 @@ class LogStreams:
         Raises:
             NoSuchGroupError: no such group.
         """
-        try:
-            made_at = (self._root / _escape(group)).stat().st_mtime
-        except FileNotFoundError as error:
-            raise NoSuchGroupError(group) from error
+        folder = self._root / _escape(group)
+        if not _is_there(folder):
+            raise NoSuchGroupError(group)
+        made_at = folder.stat().st_mtime
         return min([made_at, *(stream.created_at for stream in self.streams(group))])
 
     def delete_group(self, group: str) -> None:
@@ -215,6 +216,16 @@ def _stream(group: str, path: Path) -> LogStream:
     status = path.stat()
     name = unquote(path.name.removesuffix(SUFFIX))
     return LogStream(group, name, path, status.st_ctime, status.st_mtime, status.st_size)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a folder or a file exists; none can whose name no file system holds."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _escape(name: str) -> str:

@@ -62,6 +62,24 @@ def _require_of_s3(shape: Shape, parameters: Mapping[str, Any]) -> None:
             f"Missing required parameter for this request: {wire_name}",
             status=400,
         )
+    if any(_lacks(shape.members[name], value) for name, value in parameters.items()):
+        raise ServiceError(
+            "MalformedXML",
+            "The XML you provided was not well-formed or did not validate against our published "
+            "schema",
+            status=400,
+        )
+
+
+def _lacks(shape: Shape, value: Any) -> bool:
+    """Whether something within a value of a document has not all that it must have."""
+    if shape.kind == "list" and isinstance(value, list):
+        return any(_lacks(shape.item, one) for one in value)
+    if shape.kind != "structure" or not isinstance(value, Mapping):
+        return False
+    if any(value.get(name) is None for name in shape.required):
+        return True
+    return any(_lacks(shape.members[name], one) for name, one in value.items())
 
 
 def _faults(shape: Shape, value: Any, path: str) -> Iterator[str]:

@@ -19,6 +19,7 @@ SCALING_POLICY = re.compile(r"arn:aws:autoscaling:[^:]*:\d{12}:scalingPolicy:")
 """The actions that the engine does."""
 
 LONGEST_WINDOW_S = 86_400
+_TOKEN = re.compile(r"\d{1,9}", re.ASCII)
 _TREATMENTS = ("breaching", "notBreaching", "ignore", "missing")
 _SEVERAL = ("Metrics", "ThresholdMetricId", "EvaluationCriteria", "EvaluationWindow")
 _DESCRIBED = (
@@ -148,7 +149,7 @@ def describe_alarm_history(call: Call, parameters: Parameters) -> Parameters:
     ]
     newest_first = parameters.get("ScanBy") != "TimestampAscending"
     fitting.sort(key=lambda one: one["Timestamp"], reverse=newest_first)
-    begin = int(parameters.get("NextToken") or 0)
+    begin = _read_token(parameters.get("NextToken"))
     limit = min(parameters.get("MaxRecords", PAGE_LIMIT), PAGE_LIMIT)
     result: Parameters = {"AlarmHistoryItems": fitting[begin : begin + limit]}
     if len(fitting) > begin + limit:
@@ -167,6 +168,12 @@ OPERATIONS: dict[str, Operation] = {
     "SetAlarmState": set_alarm_state,
 }
 """Operations by name."""
+
+
+def _read_token(token: str | None) -> int:
+    if token is not None and not _TOKEN.fullmatch(token):
+        raise ServiceError("InvalidNextToken", "The next token specified is invalid.")
+    return int(token or 0)
 
 
 def alarm_arn(call: Call, name: str) -> str:

@@ -60,9 +60,13 @@ _NEEDED = ("/opt/ml/code", "/opt/ml/model", "/opt/ml/output", "/opt/ml/output/da
 """Folders that checkpoints may be in, but not hide."""
 
 
+_DEFAULT_STOPPING = {"MaxRuntimeInSeconds": 86_400}
+
+
 def create_training_job(call: Call, parameters: Parameters) -> Parameters:
     """Accepts a training job; it runs as soon as the engine gets to it."""
     check_request(call, parameters)
+    parameters = {"StoppingCondition": _DEFAULT_STOPPING, **parameters}
     name = parameters["TrainingJobName"]
     job_arn = arn(call, KIND, name)
     try:
@@ -173,6 +177,9 @@ def check_request(call: Call, parameters: Parameters) -> None:
     Raises:
         ServiceError: what the service refuses, or what this engine cannot do.
     """
+    for needed in ("AlgorithmSpecification", "ResourceConfig"):
+        if needed not in parameters:
+            raise not_served(f"a training job without `{needed}`", "name an image and instances")
     _check(parameters, call.backends.settings.file_systems)
     _check_limits(call, parameters["ResourceConfig"])
 
@@ -238,7 +245,7 @@ def _check_checkpoint_folder(path: str | None) -> None:
 
 
 def _check_times(parameters: Parameters) -> None:
-    stopping = parameters["StoppingCondition"]
+    stopping = parameters.get("StoppingCondition", _DEFAULT_STOPPING)
     max_wait_s = stopping.get("MaxWaitTimeInSeconds")
     if not parameters.get("EnableManagedSpotTraining", False):
         if max_wait_s is not None:

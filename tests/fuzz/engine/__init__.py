@@ -1,0 +1,1 @@
+"""Hostile input for the engine: requests of every operation, archives, arguments."""
