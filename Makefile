@@ -2,7 +2,7 @@
 #
 # Variables: PYTHON      the interpreter that makes .venv (default python3; 3.11 or newer)
 #            PYTEST_FLAGS further flags for pytest, e.g. PYTEST_FLAGS="-x -k recovery"
-#            FUZZ_FLAGS   flags for `make fuzz`, e.g. FUZZ_FLAGS="--seed 7 --inputs 500000"
+#            FUZZ_FLAGS   flags for `make fuzz` and `make soak-fuzz`, e.g. FUZZ_FLAGS="--seed 7 --inputs 500000"
 # Of images: FRAMEWORK    pytorch (default) or mxnet;  FRAMEWORK_VERSION  the newest by default
 #            DEVICE       cpu (default) or gpu;        PLATFORM           e.g. linux/arm64
 #            BASE_IMAGE   another base than the catalogue's;  PYTHON_VERSION  its Python, e.g. 3.11
@@ -34,7 +34,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu test-vendor \
-	fuzz check format bench clean
+	fuzz soak soak-fuzz check format bench clean
 
 help: ## Say what there is to make (the default)
 	@echo 'intermodal: the ML training and inference toolkit for containers on AWS'
@@ -100,6 +100,11 @@ test-vendor: $(READY) ## Run the vendor's SDKs, unmodified, against the engine
 
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
+
+soak: soak-fuzz ## Run the long checks: hostile input
+
+soak-fuzz: $(READY) ## Send 300,000 hostile inputs to every operation of the engine, by FUZZ_FLAGS
+	@$(BIN)/python -m tests.fuzz.engine $(FUZZ_FLAGS)
 
 check: $(READY) ## Check format, lint, types, Dockerfiles, and which part may import which
 	@$(BIN)/ruff format --check .

@@ -58,7 +58,7 @@ class KeyRing:
         """Session credentials for a job; the same ones every time.
 
         Args:
-            job: unique name, for example `training-job/digits-1`.
+            job: unique name, see `lifecycle/job_sessions.py`.
             role: name of the role that the request to create the job named.
         """
         claim = base64.urlsafe_b64encode(json.dumps([job, role]).encode()).decode(_ENCODING)

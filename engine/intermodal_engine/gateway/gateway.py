@@ -16,6 +16,7 @@ from intermodal_engine.gateway import internal
 from intermodal_engine.gateway.exchange import Exchange, Receive, Scope, Send
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.identity import Caller, KeyRing
+from intermodal_engine.lifecycle.job_sessions import is_current
 from intermodal_engine.services.call import (
     Backends,
     Call,
@@ -25,7 +26,8 @@ from intermodal_engine.services.call import (
 )
 from intermodal_engine.services.throttling import throttled
 from intermodal_engine.store.space import is_disk_full
-from intermodal_engine.wire import sigv4
+from intermodal_engine.wire import refusals, sigv4
+from intermodal_engine.wire.dialect import dialect_of
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest, HttpResponse
 from intermodal_engine.wire.parse import parse
@@ -166,6 +168,9 @@ class Gateway:
             return caller.credentials
 
         proof = sigv4.verify(request, lookup, self._backends.clock.now())
+        job = found[-1].job
+        if job is not None and not is_current(self._backends.records, job):
+            raise refusals.expired_session(dialect_of(request))
         return _Signer(found[-1], proof)
 
     def _check_rate(self, service_name: str) -> None:

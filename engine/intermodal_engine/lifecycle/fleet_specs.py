@@ -12,6 +12,7 @@ from intermodal_contract.instance import UnknownInstanceTypeError, instance_type
 from intermodal_engine.drivers.base import Instance, InstanceSpec
 from intermodal_engine.lifecycle.fleet_kind import FleetKind
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
+from intermodal_engine.lifecycle.job_sessions import subject_of
 from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.lifecycle.served import Served, containers_of
 from intermodal_engine.router.instance import Container
@@ -96,7 +97,8 @@ class FleetSpecs:
         network = f"{owner}/{folder.name}"
         limits = limits_of(variant["instance_type"]).within(variant.get("needs"))
         is_isolated = variant.get("network_isolation", False)
-        access = {} if is_isolated else self._access(owner, variant["role_arn"], network)
+        subject = subject_of(record)
+        access = {} if is_isolated else self._access(subject, variant["role_arn"], network)
         host = served.name or member_id
         return InstanceSpec(
             instance_id=instance_id(self._kind.name, record.name, member_id, served.number),

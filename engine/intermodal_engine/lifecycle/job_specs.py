@@ -11,6 +11,7 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.drivers.base import InstanceSpec, Mount
 from intermodal_engine.lifecycle.attempt import Attempt
 from intermodal_engine.lifecycle.instances import EngineAccess, instance_id
+from intermodal_engine.lifecycle.job_sessions import subject_of
 from intermodal_engine.lifecycle.limits import limits_of
 from intermodal_engine.settings import Settings
 from intermodal_engine.store.log_streams import LogStreams
@@ -146,7 +147,8 @@ class JobSpecs:
         limits = limits_of(request.instance_type(host))
         network = network or owner
         # An isolated job cannot reach the engine.
-        access = {} if request.is_isolated else self._access(owner, request.role_arn, network)
+        subject = subject_of(request.record)
+        access = {} if request.is_isolated else self._access(subject, request.role_arn, network)
         return InstanceSpec(
             instance_id=instance_id(self._kind, name, host, attempt.number),
             host=host,

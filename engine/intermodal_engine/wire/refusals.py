@@ -61,6 +61,15 @@ def wrong_session_token(dialect: Dialect) -> ServiceError:
     return _invalid_client(dialect)
 
 
+def expired_session(dialect: Dialect) -> ServiceError:
+    """The session token was good once; what it was issued to has ended."""
+    if dialect is Dialect.S3:
+        return ServiceError("ExpiredToken", "The provided token has expired.", status=400)
+    code = "ExpiredToken" if dialect is Dialect.QUERY else "ExpiredTokenException"
+    message = "The security token included in the request is expired"
+    return ServiceError(code, message, status=403)
+
+
 def unsigned_headers(dialect: Dialect, names: list[str]) -> ServiceError:
     """Headers that must be under the signature are not."""
     listed = ", ".join(names)

@@ -90,7 +90,9 @@ def _add(tar: tarfile.TarFile, draw: Draw) -> None:
     # A header can promise more than follows.
     member.size = len(content) if draw(st.integers(0, 9)) else draw(st.sampled_from((0, 1 << 33)))
     if draw(st.integers(0, 5)) == 0:
-        member.pax_headers = {draw(st.sampled_from(("path", "linkpath", "size", "mtime", "a"))): "x"}
+        member.pax_headers = {
+            draw(st.sampled_from(("path", "linkpath", "size", "mtime", "a"))): "x"
+        }
     try:
         tar.addfile(member, io.BytesIO(content.ljust(min(member.size, 64), b"\0")[: member.size]))
     except (ValueError, OSError):  # this format cannot say it

@@ -63,10 +63,10 @@ _HEADERS = {
     "if-match": ("*", '"x"', "x", ""),
     "if-none-match": ("*", '"x"', "x"),
     "if-modified-since": ("Fri, 24 May 2013 00:00:00 GMT", "x", "99999"),
-    "x-amz-copy-source": tuple(
-        quote(f"data/{key}".encode("utf-8", "replace"))[:900] for key in _KEYS
-    )
-    + ("/", "data", "..", "%"),
+    "x-amz-copy-source": (
+        *(quote(f"data/{key}".encode("utf-8", "replace"))[:900] for key in _KEYS),
+        *("/", "data", "..", "%"),
+    ),
     "x-amz-copy-source-range": _RANGES,
     "content-md5": ("x", "1B2M2Y8AsgTpgAmY7PhCfg=="),
     "x-amz-checksum-crc32": ("AAAAAA==", "x"),

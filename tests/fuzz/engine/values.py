@@ -151,7 +151,7 @@ def _map(shape: Shape, depth: int) -> SearchStrategy[Any]:
     return st.dictionaries(keys, values(shape.value, depth), max_size=3)
 
 
-def _string(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _string(shape: Shape, depth: int) -> SearchStrategy[Any]:
     if names := shape.traits.get("enum"):
         return st.sampled_from(names)
     pattern = shape.traits.get("pattern")
@@ -164,7 +164,7 @@ def _string(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - 
     return texts if written is None else written
 
 
-def _number(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _number(shape: Shape, depth: int) -> SearchStrategy[Any]:
     least = int(shape.traits.get("min", -5))
     most = int(min(shape.traits.get("max", 1 << 40), 1 << 40))
     small = st.integers(least, min(most, least + 10))
@@ -172,19 +172,19 @@ def _number(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - 
     return st.one_of(small, small, edges, st.sampled_from(_NUMBERS))
 
 
-def _float(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _float(shape: Shape, depth: int) -> SearchStrategy[Any]:
     return st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from((0.0, 0.5, 1.0, 100))
 
 
-def _moment(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _moment(shape: Shape, depth: int) -> SearchStrategy[Any]:
     return st.sampled_from(_MOMENTS)
 
 
-def _blob(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _blob(shape: Shape, depth: int) -> SearchStrategy[Any]:
     return st.sampled_from(("", "aGk=", "no base64!", "QUJD" * 5000))
 
 
-def _boolean(shape: Shape, depth: int) -> SearchStrategy[Any]:  # noqa: ARG001 - one signature
+def _boolean(shape: Shape, depth: int) -> SearchStrategy[Any]:
     return st.booleans()
 
 

@@ -63,12 +63,6 @@ def test_a_signed_request_reaches_its_operation(gateway: ServedGateway) -> None:
     assert answer.headers["x-amzn-requestid"].encode() in answer.body
 
 
-def test_a_job_is_known_by_its_session_credentials(gateway: ServedGateway) -> None:
-    keys = gateway.key_ring.issue("training-job/digits", "trainer")
-    answer = gateway.call("sts", "POST", "/", WHO, FORM, keys)
-    assert b"assumed-role/trainer/SageMaker" in answer.body
-
-
 def test_an_unsigned_request_is_refused(gateway: ServedGateway) -> None:
     answer = gateway.send("POST", "/", WHO, FORM)
     assert answer.status == 403
