@@ -1,7 +1,7 @@
 """The same attacks on the engine and on moto's server, as a table: `python -m benchmarks.attacks`.
 
-Installs nothing. The row of moto needs its server: `pip install 'moto[server,s3]'` in an environment
-of its own, and the path of its `moto_server` in `--moto`.
+Installs nothing. The row of moto needs its server: `pip install "moto[server,s3]"` in some other
+environment, and the path of its `moto_server` in `--moto`.
 """
 
 import argparse
@@ -69,7 +69,7 @@ class Victim:
         raise SystemExit(f"{self.name} does not answer on port {self.port}")
 
     def kill(self) -> None:
-        """kill -9."""
+        """Ends it by SIGKILL."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()

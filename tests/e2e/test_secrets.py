@@ -76,7 +76,7 @@ def test_the_credentials_of_a_job_that_has_ended_open_nothing(
 def _work(engine: RunningEngine, clients: dict[str, Any]) -> list[bytes]:
     """A job that succeeds, one that fails, calls that are refused; what was answered."""
     sagemaker, s3 = clients["sagemaker"], clients["s3"]
-    answers = [run_job(sagemaker, job_request("tells", TELLS_ITS_KEYS, s3))]
+    answers: list[Any] = [run_job(sagemaker, job_request("tells", TELLS_ITS_KEYS, s3))]
     answers.append(run_job(sagemaker, job_request("fails", FAILS, s3)))
     answers += clients["logs"].filter_log_events(logGroupName=TRAINING_LOGS)["events"]
     for path in ("/", "/demo", "/endpoints/x/invocations", "/_intermodal/health", "/metrics"):

@@ -13,6 +13,7 @@ from intermodal_engine.wire.models import Shape
 DEEPEST = 7
 """Shapes may hold themselves; below this only what is required is there."""
 
+_LARGE_CHARACTERS = 1000
 ACCOUNT = "123456789012"
 HOSTILE = (
     "",
@@ -142,7 +143,7 @@ def _list(shape: Shape, depth: int) -> SearchStrategy[Any]:
     least = min(shape.traits.get("min", 0), 4)
     most = max(least, 1 if depth > DEEPEST else 3)
     usual = st.lists(values(shape.item, depth), min_size=least, max_size=most)
-    many = values(shape.item, depth).map(lambda one: [one] * 300)
+    many = values(shape.item, depth).map(_many)
     return st.integers(0, 49).flatmap(lambda number: usual if number else many)
 
 
@@ -200,6 +201,11 @@ _MAKERS: dict[str, Callable[[Shape, int], SearchStrategy[Any]]] = {
     "blob": _blob,
     "boolean": _boolean,
 }
+
+
+def _many(one: Any) -> list[Any]:
+    # Of something large as well, lists within lists would be larger than the memory.
+    return [one] * (300 if len(repr(one)) < _LARGE_CHARACTERS else 1)
 
 
 def _rarely(draw: Callable[[SearchStrategy[Any]], Any]) -> bool:
