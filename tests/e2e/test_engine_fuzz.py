@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEED = 20
-INPUTS = 12_000
+INPUTS = 8_000
 
 
 @pytest.mark.timeout(240)
