@@ -21,6 +21,7 @@ AREAS = (
     "routing",
     "multi_model",
     "serverless",
+    "async_inference",
     "transforms",
     "tuning",
     "sdks",

@@ -115,6 +115,7 @@ def run(
         def ready() -> None:
             """On the event loop, once the socket is served."""
             parts.backends.router.bind(asyncio.get_running_loop())
+            parts.backends.async_inference.bind(asyncio.get_running_loop())
             parts.queue.start(LIFECYCLE_THREADS)
             stack.enter_context(announced(settings, state))
             on_ready(state)
@@ -125,6 +126,7 @@ def run(
             guard = asyncio.create_task(_until_lost(lock, server))
             await server.serve(sockets=listeners)
             guard.cancel()
+            parts.backends.async_inference.close()
             parts.backends.router.close()
             return server.has_successor
 

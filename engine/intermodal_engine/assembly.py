@@ -12,9 +12,12 @@ from intermodal_engine.lifecycle import (
 )
 from intermodal_engine.lifecycle.alarms import AlarmLifecycle
 from intermodal_engine.lifecycle.artifacts import ArtifactUploader
+from intermodal_engine.lifecycle.async_inference.inference import AsyncInference
+from intermodal_engine.lifecycle.async_inference.metrics import AsyncMetrics
 from intermodal_engine.lifecycle.capacity import Capacity, machine_gpus
 from intermodal_engine.lifecycle.captures.writer import CaptureWriter
 from intermodal_engine.lifecycle.checkpoints import CheckpointKeeper
+from intermodal_engine.lifecycle.data_log import DataLog
 from intermodal_engine.lifecycle.deployment_drill import go_back
 from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
 from intermodal_engine.lifecycle.endpoint_metrics import EndpointMetrics
@@ -28,6 +31,7 @@ from intermodal_engine.lifecycle.job_specs import JobSpecs
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.model_files import ModelStore
+from intermodal_engine.lifecycle.notifications.topics import Topics
 from intermodal_engine.lifecycle.pipes.feeders import Feeders
 from intermodal_engine.lifecycle.places import CopyPlaces, InstancePlaces
 from intermodal_engine.lifecycle.processing_instances import ProcessingInstances
@@ -52,7 +56,9 @@ from intermodal_engine.router.sessions import Sessions
 from intermodal_engine.services.call import Backends
 from intermodal_engine.services.cloudwatch import readings
 from intermodal_engine.settings import Settings
+from intermodal_engine.store.async_requests import AsyncRequests
 from intermodal_engine.store.database import Database
+from intermodal_engine.store.deliveries import Deliveries
 from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.metric_points import MetricPoints
 from intermodal_engine.store.objects import Disk, ObjectStore
@@ -97,6 +103,8 @@ class Parts:
         self.backends.components.recover()
         self.backends.alarms.recover()
         self.backends.scaling.recover()
+        self.backends.async_inference.recover()
+        self.backends.topics.recover()
         # Last: where the disk is said to be full, nothing of the above could be written.
         self.backends.faults.recover()
         self.interruptions.begin()
@@ -107,6 +115,7 @@ class Parts:
     def close(self) -> None:
         """Lets the engine's own threads end; instances keep running."""
         self.queue.close()
+        self.backends.topics.close()
         self.driver.close()
         self.backends.router.close()
         self.endpoint_metrics.flush()
@@ -148,6 +157,7 @@ def assemble(
         settings.objects_folder, settings.scratch_folder, database, clock, Disk(space)
     )
     log_streams = LogStreams(settings.logs_folder)
+    data_log = DataLog(log_streams)
     metric_points = MetricPoints(database)
     statistic_sets = StatisticSets(database)
     queue = WorkQueue(clock)
@@ -331,6 +341,24 @@ def assemble(
         space=space,
         wake_fleets=wake_fleets,
     )
+    topics = Topics(
+        records=records,
+        deliveries=Deliveries(database),
+        log_streams=log_streams,
+        queue=queue,
+        clock=clock,
+    )
+    async_inference = AsyncInference(
+        requests=AsyncRequests(database),
+        records=records,
+        router=router,
+        objects=objects,
+        metrics=AsyncMetrics(statistic_sets, clock),
+        data_log=data_log,
+        publish=topics.publish,
+        queue=queue,
+        clock=clock,
+    )
     backends = Backends(
         settings=settings,
         clock=clock,
@@ -351,6 +379,8 @@ def assemble(
         router=router,
         faults=Faults(records, queue, clock, effects.show, put_back),
         throttle=throttle,
+        async_inference=async_inference,
+        topics=topics,
     )
     interruptions = SpotInterruptions(
         records=records, training_jobs=training_jobs, queue=queue, clock=clock, settings=settings
@@ -362,7 +392,7 @@ def assemble(
     captures = CaptureWriter(
         captures=router.captures,
         objects=objects,
-        log_streams=log_streams,
+        data_log=data_log,
         queue=queue,
         clock=clock,
         folder=settings.captures_folder,

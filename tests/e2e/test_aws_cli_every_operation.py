@@ -25,6 +25,7 @@ from tests.helpers.script_mode import (
     store_model,
 )
 from tests.helpers.transform import create_summing_model
+from tests.helpers.webhook import webhook
 
 pytestmark = pytest.mark.e2e
 Call = Callable[..., Any]
@@ -61,7 +62,7 @@ def assert_all_were_called(cli: AwsCli, *services: str) -> None:
 
 def test_every_service_is_walked_through_here() -> None:
     walked = {"sagemaker", "sagemaker-runtime", "s3", "logs", "cloudwatch", "ecr", "sts", "iam"}
-    walked.add("application-autoscaling")
+    walked |= {"application-autoscaling", "sns"}
     assert set(TABLE) == walked
 
 
@@ -480,9 +481,33 @@ def walk_endpoint(cli: AwsCli, engine: RunningEngine, tmp_path: Path) -> None:
     assert (variant["CurrentInstanceCount"], variant["CurrentWeight"]) == (1, 3.0)
     assert [one["EndpointName"] for one in sagemaker("ListEndpoints")["Endpoints"]] == ["walk"]
     walk_scaling(cli)
+    walk_asynchronous(cli, client, tmp_path)
     sagemaker("DeleteEndpoint", *endpoint)
     sagemaker("DeleteEndpointConfig", "--endpoint-config-name", "walk")
     sagemaker("DeleteModel", *model)
+
+
+def walk_asynchronous(cli: AwsCli, client: Any, folder: Path) -> None:
+    sagemaker: Call = partial(cli.operation, "sagemaker")
+    endpoint = ("--endpoint-name", "walk-later")
+    sagemaker(
+        "CreateEndpointConfig", "--endpoint-config-name", "walk-later", "--production-variants",
+        "VariantName=AllTraffic,ModelName=walk,InstanceType=ml.m5.large,InitialInstanceCount=1",
+        "--async-inference-config", f"OutputConfig={{S3OutputPath=s3://{BUCKET}/later}}",
+    )  # fmt: skip
+    sagemaker("CreateEndpoint", *endpoint, "--endpoint-config-name", "walk-later")
+    settled_endpoint(client, "walk-later")
+    cli.operation("s3api", "PutObject", "--bucket", BUCKET, "--key", "later/in", "--body",
+        str(folder / "body"))  # fmt: skip
+    accepted = cli.operation(
+        "sagemaker-runtime", "InvokeEndpointAsync", *endpoint, "--content-type", "text/plain",
+        "--input-location", f"s3://{BUCKET}/later/in",
+    )  # fmt: skip
+    place = accepted["OutputLocation"].removeprefix(f"s3://{BUCKET}/").split("/")
+    assert place[0] == "later"
+    assert place[1].endswith(".out")
+    sagemaker("DeleteEndpoint", *endpoint)
+    sagemaker("DeleteEndpointConfig", "--endpoint-config-name", "walk-later")
 
 
 def walk_scaling(cli: AwsCli) -> None:
@@ -506,3 +531,28 @@ def walk_scaling(cli: AwsCli) -> None:
     assert scaling("DescribeScalingActivities", *space)["ScalingActivities"] == []
     scaling("DeleteScalingPolicy", *here, *policy)
     scaling("DeregisterScalableTarget", *here)
+
+
+def test_sns(cli: AwsCli) -> None:
+    sns: Call = partial(cli.operation, "sns")
+    topic = ("--topic-arn", sns("CreateTopic", "--name", "walk")["TopicArn"])
+    assert len(sns("ListTopics")["Topics"]) == 1
+    with webhook() as hook:
+        hook.confirms = False
+        sns("Subscribe", *topic, "--protocol", "http", "--notification-endpoint", hook.url)
+        token = hook.wait_for("SubscriptionConfirmation")[0]["Token"]
+        arn = sns("ConfirmSubscription", *topic, "--token", token)["SubscriptionArn"]
+        sns(
+            "SetSubscriptionAttributes", "--subscription-arn", arn,
+            "--attribute-name", "RawMessageDelivery", "--attribute-value", "false",
+        )  # fmt: skip
+        sns("Publish", *topic, "--message", "hello")
+        assert hook.wait_for("Notification")[0]["Message"] == "hello"
+    shown = sns("GetSubscriptionAttributes", "--subscription-arn", arn)["Attributes"]
+    assert shown["PendingConfirmation"] == "false"
+    assert sns("GetTopicAttributes", *topic)["Attributes"]["SubscriptionsConfirmed"] == "1"
+    (one,) = sns("ListSubscriptions")["Subscriptions"]
+    assert sns("ListSubscriptionsByTopic", *topic)["Subscriptions"] == [one]
+    sns("Unsubscribe", "--subscription-arn", arn)
+    sns("DeleteTopic", *topic)
+    assert_all_were_called(cli, "sns")

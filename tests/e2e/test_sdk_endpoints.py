@@ -1,4 +1,4 @@
-"""Our SDK's models, predictors and sessions against a real engine, which names what it lacks."""
+"""Our SDK's models, predictors and sessions against a real engine."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from intermodal import LocalSession
-from intermodal.async_inference import AsyncInferenceConfig
 from intermodal.deserializers import JSONDeserializer
 from intermodal.model import Model
 from intermodal.multidatamodel import MultiDataModel
@@ -94,31 +92,6 @@ def test_an_endpoint_is_asked_changed_and_moved_to_another_model(
 
     model_of(3).deploy(1, "ml.m5.large", endpoint_name="times", update_endpoint=True)
     assert predictor.predict([1, 2]) == [3, 6]
-
-
-def not_served(session: LocalSession, predictor: Predictor) -> dict[str, Callable[[], Any]]:
-    """What the engine does not serve yet, by the words that name it."""
-    data = session.upload_data(__file__, key_prefix="any")
-    image = f"pytorch-inference:{VERSION}-cpu-py312"
-    model = Model(image, data, ROLE, sagemaker_session=session)
-    return {
-        "AsyncInferenceConfig": lambda: model.deploy(
-            1, "ml.m5.large", async_inference_config=AsyncInferenceConfig()
-        ),
-    }
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        "AsyncInferenceConfig",
-    ],
-)
-def test_what_the_engine_does_not_serve_it_names(
-    session: LocalSession, predictor: Predictor, words: str
-) -> None:
-    with pytest.raises(ClientError, match=words):
-        not_served(session, predictor)[words]()
 
 
 def test_many_models_are_served_and_added_while_they_are(

@@ -125,3 +125,10 @@ def test_a_model_is_deployed_without_instances(user: User) -> None:
     output = user.runs("v2_serverless.py")
     assert told(output, "prediction") == "[2.0, 4.0]"
     assert told(output, "config") == "5"
+
+
+def test_asynchronous_endpoints_answer_by_way_of_s3(user: User) -> None:
+    output = user.runs("v2_async.py")
+    assert told(output, "waited") == "[2.0, 4.0]"
+    assert told(output, "fetched") == "[6.0]"
+    assert told(output, "failed") == "AsyncInferenceModelError"

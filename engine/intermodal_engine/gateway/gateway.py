@@ -31,6 +31,7 @@ from intermodal_engine.wire.dialect import dialect_of
 from intermodal_engine.wire.errors import ServiceError
 from intermodal_engine.wire.http import HttpRequest, HttpResponse
 from intermodal_engine.wire.parse import parse
+from intermodal_engine.wire.query import parse_query
 from intermodal_engine.wire.route import Route, needs_body, resolve
 from intermodal_engine.wire.serialize import serialize, serialize_error
 from intermodal_engine.wire.validate import validate
@@ -109,6 +110,8 @@ class Gateway:
                 return self._answer_health(request_id)
             if _asks_for_metrics(request):
                 return await self._answer_metrics(request_id)
+            if _confirms(request):
+                return await self._confirm(request, request_id)
             if internal.is_internal(request):
                 return await self._answer_owner(exchange, request_id)
             signer = self._verify(request)
@@ -145,6 +148,18 @@ class Gateway:
             )
         except ServiceError as error:
             return internal.refuse(error, request_id)
+
+    async def _confirm(self, request: HttpRequest, request_id: str) -> HttpResponse:
+        """Subscribers fetch SNS's `SubscribeURL` as it is: the token in it says who they are."""
+        route = resolve(request, "sns")
+        operation = self._operations("sns", route.operation_name)
+        settings = self._backends.settings
+        call = Call(
+            *(self._backends, request_id, settings.region, settings.account_id, ""),
+            headers=request.headers,
+        )
+        work = _Work(cast("PlainOperation", operation), call, route, request)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, work.perform)
 
     def _answer_health(self, request_id: str) -> HttpResponse:
         body = json.dumps({"status": "ok", "pid": os.getpid(), **self._health}).encode()
@@ -217,6 +232,14 @@ def _asks_for_metrics(request: HttpRequest) -> bool:
     """Prometheus signs nothing; whoever does means a bucket of that name."""
     is_bare = not request.query and "authorization" not in request.headers
     return request.path == METRICS_PATH and request.method == "GET" and is_bare
+
+
+def _confirms(request: HttpRequest) -> bool:
+    """Whether it is the one operation that needs no signature."""
+    if request.method != "GET" or request.path != "/" or "authorization" in request.headers:
+        return False
+    query = parse_query(request.query)
+    return query.get("Action") == ["ConfirmSubscription"] and "X-Amz-Signature" not in query
 
 
 def _is_worth_streaming(operation: Operation, route: Route, request: HttpRequest) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from intermodal_engine import folders
 from intermodal_engine.drivers.base import Instance, InstanceState, InstanceStatus
+from intermodal_engine.lifecycle.async_inference.accepted import concurrency_of
 from intermodal_engine.lifecycle.captures.rules import rule_of
 from intermodal_engine.lifecycle.failure import last_words
 from intermodal_engine.lifecycle.fleet_kind import FleetKind
@@ -221,6 +222,7 @@ class Fleet:
                     _strategy(variant),
                     is_shadow=variant.get("is_shadow", False),
                     most=(variant.get("serverless") or {}).get("MaxConcurrency"),
+                    each=concurrency_of(variant),
                 )
                 for name, variant in variants.items()
             ]

@@ -3,6 +3,7 @@
 RouterError                  anything below
 ├── UnknownEndpointError     the router has no instance of that endpoint
 ├── ComponentRequiredError   the endpoint's instances have no model: its components serve
+├── AsynchronousError        the endpoint takes asynchronous invocations alone
 ├── NoCapacityError          there are to be no instances at present
 ├── UnknownVariantError      the endpoint has no variant of that name
 ├── UnknownSessionError      no instance holds a session of that id (any more)
@@ -63,6 +64,10 @@ class UnknownEndpointError(RouterError):
 
 class ComponentRequiredError(RouterError):
     """The endpoint's instances have no model: its inference components serve."""
+
+
+class AsynchronousError(RouterError):
+    """The endpoint takes asynchronous invocations alone."""
 
 
 class NoCapacityError(RouterError):

@@ -192,6 +192,7 @@ class Route:
         is_shadow: it gets copies of that share of the requests, and answers nobody.
         most: requests at once, each on an instance that has come for it (serverless); None: each
             instance works on many.
+        each: asynchronous requests that each instance works on at once; None: it gets no such ones.
     """
 
     generation: int
@@ -200,6 +201,7 @@ class Route:
     strategy: Strategy = Strategy.LEAST_OUTSTANDING_REQUESTS
     is_shadow: bool = False
     most: int | None = None
+    each: int | None = None
 
 
 @dataclass(slots=True)
@@ -215,6 +217,11 @@ class Direction:
     routes: tuple[Route, ...]
     refusal: type[RouterError] | None = None
     credits: dict[Route, float] = field(default_factory=dict)
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether nobody waits for the answers."""
+        return any(route.each is not None for route in self.routes)
 
 
 def choose_route(direction: Direction, available: Collection[Route]) -> Route:

@@ -18,6 +18,7 @@ class Invocation:
         target_container: the one container of several that it is for.
         session_id: of a session that an instance holds, or NEW_SESSION.
         timeout_s: for the whole answer; None: the router's own.
+        is_asynchronous: nobody waits for the answer.
     """
 
     path: str
@@ -29,6 +30,7 @@ class Invocation:
     target_container: str | None = None
     session_id: str | None = None
     timeout_s: float | None = None
+    is_asynchronous: bool = False
 
 
 @dataclass(frozen=True, slots=True)

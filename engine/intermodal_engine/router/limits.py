@@ -3,8 +3,12 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from intermodal_engine.router.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,23 @@ class Limits:
     waiting: int = 1024
     patience_s: float = 10.0
 
+    def of(self, most: int | None, each: int | None) -> int:
+        """What one instance of a route works on at once; see `Route`."""
+        return 1 if most is not None else each or self.in_flight
+
 
 class Waiting:
     """Requests that wait for room, first come, first served. Used on the event loop only.
 
     Args:
         limits: how many, and for how long.
+
+    Attributes:
+        on_room: told of the endpoint that may have room, whether anybody waits here or not.
     """
 
     def __init__(self, limits: Limits) -> None:
+        self.on_room: Callable[[str], None] = lambda _endpoint: None
         self._limits = limits
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
 
@@ -63,12 +75,14 @@ class Waiting:
 
     def wake_all(self, endpoint: str) -> None:
         """Something has changed: everybody looks again."""
+        self.on_room(endpoint)
         for turn in list(self._queues.get(endpoint, ())):
             if not turn.done():
                 turn.set_result(None)
 
     def wake(self, endpoint: str) -> None:
         """There is room for one more."""
+        self.on_room(endpoint)
         queue = self._queues.get(endpoint)
         while queue:
             turn = queue.popleft()

@@ -18,6 +18,7 @@ from intermodal_engine.router.demand import PATIENCE_S, Demand, OnDemand
 from intermodal_engine.router.disturbances import Disturbances
 from intermodal_engine.router.errors import (
     AnswerTimeoutError,
+    AsynchronousError,
     ComponentRequiredError,
     ConnectFailedError,
     ConnectionLostError,
@@ -54,6 +55,7 @@ from intermodal_engine.router.watches import OnHealth, Watches
 
 __all__ = [
     "AnswerTimeoutError",
+    "AsynchronousError",
     "Backend",
     "ComponentRequiredError",
     "ConnectFailedError",
@@ -264,6 +266,31 @@ class Router:
             there = self._targets.get(target, {}).values()
             return sum(one.is_ready and one.backend.variant == variant for one in there)
 
+    def asynchronous_targets(self) -> list[str]:
+        """The endpoints that take asynchronous invocations alone."""
+        with self._lock:
+            return [name for name, one in self._directions.items() if one.is_asynchronous]
+
+    def asynchronous_capacity(self, target: str) -> int:
+        """How many asynchronous requests the instances that get any may work on at once."""
+        with self._lock:
+            found = self._directions.get(target)
+            each = (
+                {(one.generation, one.variant): one.each for one in found.routes} if found else {}
+            )
+            ready = [one for one in self._targets.get(target, {}).values() if one.is_ready]
+            keys = [(one.backend.generation, one.backend.variant) for one in ready]
+            return sum(each.get(key) or 0 for key in keys)
+
+    def ready_instances(self, target: str) -> int:
+        """How many instances of all variants get requests."""
+        with self._lock:
+            return sum(one.is_ready for one in self._targets.get(target, {}).values())
+
+    def watch_room(self, on_room: Callable[[str], None]) -> None:
+        """Has somebody told, on the event loop, of each endpoint that may have room."""
+        self._waiting.on_room = on_room
+
     def in_flight(self, backend_id: str) -> int:
         """How many requests an instance is working on."""
         with self._lock:
@@ -377,6 +404,8 @@ class Router:
                 raise UnknownEndpointError(target)
             if direction.refusal is not None:
                 raise direction.refusal(target)
+            if direction.is_asynchronous and not invocation.is_asynchronous:
+                raise AsynchronousError(target)
             routes = {
                 (route.generation, route.variant): route
                 for route in direction.routes
@@ -392,7 +421,7 @@ class Router:
                     continue
                 if holder not in (None, one.backend.backend_id):
                     continue
-                if one.in_flight >= (self._limits.in_flight if route.most is None else 1):
+                if one.in_flight >= self._limits.of(route.most, route.each):
                     is_busy = True
                 else:
                     available.setdefault(route, []).append(one)

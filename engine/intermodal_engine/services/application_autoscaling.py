@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from intermodal_engine.lifecycle.async_inference.accepted import is_async
 from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
@@ -223,16 +224,17 @@ def _check_bounds(call: Call, scaled: Scaled, request: Parameters) -> None:
     least, most = request["MinCapacity"], request["MaxCapacity"]
     if least > most:
         raise _invalid(f"MinCapacity ({least}) must not be greater than MaxCapacity ({most})")
-    if least < 1 and not scaled.component and not _has_places(call, scaled):
+    if least < 1 and not scaled.component and not _may_be_empty(call, scaled):
         raise _invalid(
             "Minimum capacity cannot be less than 1 for a variant that hosts a model by itself"
         )
 
 
-def _has_places(call: Call, scaled: Scaled) -> bool:
-    """Whether a variant's instances are for inference components, and none may be there."""
+def _may_be_empty(call: Call, scaled: Scaled) -> bool:
+    """Whether a variant may have no instance: those for components, and asynchronous ones."""
     state = call.backends.records.get(ENDPOINT.name, scaled.endpoint).state
-    return is_bare(deployment_of(state, state["current"])["variants"][scaled.variant])
+    variant = deployment_of(state, state["current"])["variants"][scaled.variant]
+    return is_bare(variant) or is_async(variant)
 
 
 # Policies

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intermodal_engine.clock import Clock
     from intermodal_engine.lifecycle.alarms import AlarmLifecycle
+    from intermodal_engine.lifecycle.async_inference.inference import AsyncInference
     from intermodal_engine.lifecycle.endpoint import EndpointLifecycle
     from intermodal_engine.lifecycle.fault_effects import Throttle
     from intermodal_engine.lifecycle.faults import Faults
+    from intermodal_engine.lifecycle.notifications.topics import Topics
     from intermodal_engine.lifecycle.processing_job import ProcessingJobLifecycle
     from intermodal_engine.lifecycle.scaling import ScalingLifecycle
     from intermodal_engine.lifecycle.training_job import TrainingJobLifecycle
@@ -48,6 +50,8 @@ class Backends:
     router: "Router"
     faults: "Faults"
     throttle: "Throttle"
+    async_inference: "AsyncInference"
+    topics: "Topics"
 
 
 @dataclass(frozen=True, slots=True)

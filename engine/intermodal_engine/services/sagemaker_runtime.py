@@ -21,6 +21,7 @@ from intermodal_engine.router.errors import (
 from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
+    AsynchronousError,
     ComponentRequiredError,
     ConnectFailedError,
     InvalidAnswerError,
@@ -35,6 +36,7 @@ from intermodal_engine.router.router import (
     UnknownSessionError,
     UnknownVariantError,
 )
+from intermodal_engine.services.async_invocations import invoke_endpoint_async
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.wire.errors import ServiceError
 
@@ -116,6 +118,7 @@ async def invoke_endpoint_with_response_stream(call: Call, parameters: Parameter
 
 OPERATIONS: dict[str, Operation] = {
     "InvokeEndpoint": invoke_endpoint,
+    "InvokeEndpointAsync": invoke_endpoint_async,
     "InvokeEndpointWithResponseStream": invoke_endpoint_with_response_stream,
 }
 
@@ -262,6 +265,11 @@ def _failure(call: Call, parameters: Parameters, error: RouterError) -> ServiceE
     endpoint = parameters["EndpointName"]
     if isinstance(error, ComponentRequiredError):
         return ServiceError("ValidationError", _COMPONENT_REQUIRED)
+    if isinstance(error, AsynchronousError):
+        return ServiceError(
+            "ValidationError",
+            f"Endpoint {endpoint} takes asynchronous invocations alone. Call InvokeEndpointAsync.",
+        )
     if isinstance(error, NoCapacityError):
         return ServiceError("ValidationError", _NO_CAPACITY)
     if isinstance(error, ThrottledError):

@@ -11,6 +11,7 @@ from intermodal_engine.services import (
     s3,
     sagemaker,
     sagemaker_runtime,
+    sns,
     sts,
 )
 from intermodal_engine.services.call import Operation
@@ -25,6 +26,7 @@ TABLE: dict[str, Mapping[str, Operation]] = {
     "s3": s3.OPERATIONS,
     "sagemaker": sagemaker.OPERATIONS,
     "sagemaker-runtime": sagemaker_runtime.OPERATIONS,
+    "sns": sns.OPERATIONS,
     "sts": sts.OPERATIONS,
 }
 

@@ -144,6 +144,30 @@ MIGRATIONS: list[str] = [
     ) WITHOUT ROWID;
     CREATE INDEX endpoint_sessions_by_end ON endpoint_sessions (expires_at);
     """,
+    # asynchronous invocations (store/async_requests.py)
+    """
+    CREATE TABLE async_requests (
+        request_id TEXT PRIMARY KEY,
+        endpoint TEXT NOT NULL,
+        accepted_at REAL NOT NULL,
+        attempts INTEGER NOT NULL,
+        parameters TEXT NOT NULL,
+        places TEXT NOT NULL,
+        body BLOB
+    ) WITHOUT ROWID;
+    """,
+    # on their way to subscribers: store/deliveries.py
+    """
+    CREATE TABLE deliveries (
+        delivery_id TEXT PRIMARY KEY,
+        topic TEXT NOT NULL,
+        url TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        body TEXT NOT NULL,
+        failures INTEGER NOT NULL,
+        due_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

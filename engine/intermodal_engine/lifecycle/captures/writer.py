@@ -4,17 +4,14 @@ So a kill -9 loses at most the last half second, and a planned restart nothing.
 """
 
 import logging
-import os
 from pathlib import Path
 
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.supervision.log import Log
 from intermodal_engine.lifecycle.captures.lines import file_name, folder_of, line_of
 from intermodal_engine.lifecycle.captures.spool import Place, SpoolFile, begin, left_over
-from intermodal_engine.lifecycle.fleet_kind import ENDPOINT
+from intermodal_engine.lifecycle.data_log import DataLog
 from intermodal_engine.lifecycle.work_queue import WorkQueue
 from intermodal_engine.router.captures import Captured, Captures
-from intermodal_engine.store.log_streams import LogStreams
 from intermodal_engine.store.objects import ObjectStore
 from intermodal_engine.store.objects.errors import ObjectStoreError
 
@@ -41,7 +38,7 @@ class CaptureWriter:
     Args:
         captures: what the router keeps.
         objects: S3.
-        log_streams: where people are told what could not be written.
+        data_log: where people are told what could not be written.
         queue: keeps the time.
         clock: tells it.
         folder: for files that are not in S3 yet.
@@ -52,14 +49,14 @@ class CaptureWriter:
         *,
         captures: Captures,
         objects: ObjectStore,
-        log_streams: LogStreams,
+        data_log: DataLog,
         queue: WorkQueue,
         clock: Clock,
         folder: Path,
     ) -> None:
         self._captures = captures
         self._objects = objects
-        self._log_streams = log_streams
+        self._data_log = data_log
         self._queue = queue
         self._clock = clock
         self._folder = folder
@@ -162,13 +159,7 @@ class CaptureWriter:
             return
         self._said[key] = now
         _log.warning("data capture of `%s`: %s", endpoint, message)
-        path = self._log_streams.path(
-            f"{ENDPOINT.log_group_prefix}{endpoint}", f"{variant}/data-log"
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(str(path))
-        log.write(f"data capture: {message}".encode())
-        os.close(log.fd)
+        self._data_log.say(endpoint, variant, f"data capture: {message}")
 
     def _spooled_bytes(self) -> int:
         return sum(file.size_bytes for file in (*self._open.values(), *self._ready))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_engine.lifecycle.captures.rules import is_enabled
 from intermodal_engine.lifecycle.on_demand import INSTANCE_TYPE
 from intermodal_engine.lifecycle.resizing import first_count
@@ -21,7 +22,6 @@ from intermodal_engine.store.records import Record, RecordExistsError, RecordNot
 KIND = "endpoint-config"
 
 _NOT_SERVED = {
-    "AsyncInferenceConfig": "use a real-time endpoint",
     "ExplainerConfig": "leave it out",
 }
 _STRATEGIES = ("RANDOM", "LEAST_OUTSTANDING_REQUESTS")
@@ -58,7 +58,7 @@ def describe_endpoint_config(call: Call, parameters: Parameters) -> Parameters:
         **copy_members(
             record.request,
             *("EndpointConfigName", "KmsKeyId", "ExecutionRoleArn", "VpcConfig"),
-            "DataCaptureConfig",
+            *("DataCaptureConfig", "AsyncInferenceConfig"),
         ),
         **variants,
         "EnableNetworkIsolation": record.request.get("EnableNetworkIsolation", False),
@@ -134,6 +134,7 @@ def _deployable(call: Call, config: Record, variant: Parameters) -> dict[str, An
         "startup_timeout_s": variant.get("ContainerStartupHealthCheckTimeoutInSeconds"),
         "routing": variant.get("RoutingConfig"),
         "volume_gib": variant.get("VolumeSizeInGB"),
+        "asynchronous": config.request.get("AsyncInferenceConfig"),
     }
 
 
@@ -173,6 +174,8 @@ def _check(parameters: Parameters) -> None:
         check_destination(parameters["DataCaptureConfig"])
     _check_components(parameters)
     _check_beside_serverless(parameters)
+    if "AsyncInferenceConfig" in parameters:
+        _check_asynchronous(parameters)
 
 
 def _check_variant(variant: Parameters, where: str) -> None:
@@ -220,6 +223,25 @@ def _check_beside_serverless(parameters: Parameters) -> None:
         raise invalid("A serverless variant must be the only one of its endpoint configuration")
     if parameters.get("DataCaptureConfig", {}).get("EnableCapture"):
         raise invalid("DataCaptureConfig is not supported for serverless endpoints")
+
+
+def _check_asynchronous(parameters: Parameters) -> None:
+    """AWS page: async-inference-create-endpoint-create-endpoint-config."""
+    variants = _all_variants(parameters)
+    if len(variants) > 1:
+        raise invalid("An asynchronous endpoint has exactly one production variant")
+    if "ServerlessConfig" in variants[0]:
+        raise invalid("AsyncInferenceConfig is not supported for serverless endpoints")
+    if "ModelName" not in variants[0]:
+        raise invalid("AsyncInferenceConfig is not supported with inference components")
+    output = parameters["AsyncInferenceConfig"]["OutputConfig"]
+    if not output.get("S3OutputPath"):
+        raise invalid("You must specify S3OutputPath in OutputConfig of AsyncInferenceConfig")
+    for member in ("S3OutputPath", "S3FailurePath"):
+        try:
+            parse_s3_uri(output.get(member) or output["S3OutputPath"])
+        except InvalidS3UriError as error:
+            raise invalid(f"{member}: {error.message}; {error.hint}") from error
 
 
 def _check_components(parameters: Parameters) -> None:

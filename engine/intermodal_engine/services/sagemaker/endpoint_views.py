@@ -36,6 +36,9 @@ def described(call: Call, record: Record) -> Parameters:
     }
     if deployment.get("capture"):
         result["DataCaptureConfig"] = summary_of(deployment["capture"])
+    config = next(iter(deployment["variants"].values())).get("asynchronous")
+    if config:
+        result["AsyncInferenceConfig"] = config
     if "failure_reason" in state:
         result["FailureReason"] = state["failure_reason"]
     if state.get("last_deployment_config"):

@@ -3,6 +3,7 @@
 from typing import Any
 
 from intermodal_engine.lifecycle import deployment as deployments
+from intermodal_engine.lifecycle.async_inference.accepted import is_async
 from intermodal_engine.lifecycle.endpoint import EndpointBusyError
 from intermodal_engine.lifecycle.fleet import is_bare
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
@@ -53,6 +54,7 @@ def update_endpoint(call: Call, parameters: Parameters) -> Parameters:
     if parameters.get("RetainAllVariantProperties"):
         variants = _retained(record, variants, parameters)
     _check_components(call, record, variants)
+    _check_mode(record, variants)
     _check_limit(call, variants)
     try:
         deployments.check(policy)
@@ -191,6 +193,17 @@ def _check_components(call: Call, record: Record, variants: dict[str, Any]) -> N
             )
 
 
+def _check_mode(record: Record, variants: dict[str, Any]) -> None:
+    """Requests in a queue keep an endpoint that takes them, and callers one that answers them."""
+    state = record.state
+    present = state["deployments"].get(str(state["current"]), {}).get("variants", {})
+    if present and any(map(is_async, present.values())) != any(map(is_async, variants.values())):
+        raise invalid(
+            "An endpoint cannot be changed from real-time to asynchronous inference or back: "
+            "create another endpoint"
+        )
+
+
 def _check_capacity(record: Record, entry: Parameters) -> None:
     where = f"(variant `{entry['VariantName']}`)"
     current = record.state["current"]
@@ -205,7 +218,8 @@ def _check_capacity(record: Record, entry: Parameters) -> None:
         changed = {**config, **update}
         if changed.get("ProvisionedConcurrency", 0) > changed["MaxConcurrency"]:
             raise invalid(f"ProvisionedConcurrency must not be greater than MaxConcurrency {where}")
-    if entry.get("DesiredInstanceCount") == 0:
+    is_asynchronous = is_async(variants.get(entry["VariantName"], {}))
+    if entry.get("DesiredInstanceCount") == 0 and not is_asynchronous:
         raise invalid(
             "DesiredInstanceCount must be at least 1 for an endpoint that hosts a model by itself "
             f"{where}"
