@@ -103,6 +103,10 @@ def run(
             raise IntermodalError(message, hint=hint or None) from error
         stack.callback(parts.close)
         listeners = [listener, *_listen_for_instances(stack, driver, state.port)]
+        if settings.listen is not None:
+            listeners.append(stack.enter_context(listen(state.port, settings.listen)))
+            origins.allow(settings.listen)
+            _log.warning("other machines reach this engine at %s:%d", settings.listen, state.port)
         stack.callback(environments.close)  # first: a worker may be waiting for one
         health = {"version": state.version, "home": state.home}
         gateway = Gateway(
@@ -142,11 +146,11 @@ def engine_access(
 ) -> EngineAccess:
     """How a job's own code reaches the engine: its address, and credentials of the job's own."""
     # Jobs that outlived the last engine may call before anything looks at them.
-    origins.allow_gateway(driver.gateway_host(""))
+    origins.allow(driver.gateway_host(""))
 
     def access(subject: str, role_arn: str, network: str) -> dict[str, str]:
         host = driver.gateway_host(network)
-        origins.allow_gateway(host)
+        origins.allow(host)
         credentials = keys.issue(subject, role_arn.rpartition("/")[2] or ENGINE_ROLE)
         return {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",

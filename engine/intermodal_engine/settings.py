@@ -21,6 +21,7 @@ class Settings:
         home: folder of everything that it keeps (mode 0700).
         port: TCP port on loopback; 0 takes any free one; None, or 0, prefers the one that the
             last engine of this home had.
+        listen: a further IPv4 address to listen on; None: loopback only.
         driver: `auto`, `process`, `docker` or `fake`.
         region: region that ARNs and zones carry where the request names none.
         account_id: twelve digits.
@@ -46,6 +47,7 @@ class Settings:
 
     home: Path
     port: int | None = None
+    listen: str | None = None
     driver: str = "auto"
     region: str = "us-east-1"
     account_id: str = "123456789012"

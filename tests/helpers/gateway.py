@@ -121,7 +121,7 @@ def served(
     usual = {"settings": settings, "clock": clock, "throttle": Throttle(clock.now)}
     parts |= {**usual, **backends}
     origins = Origins()
-    origins.allow_gateway(JOB_GATEWAY)
+    origins.allow(JOB_GATEWAY)
     gateway = Gateway(
         *(key_ring, find, Backends(**parts), origins, {"version": "0"}), lambda: b"up 1\n"
     )

@@ -1,6 +1,7 @@
 """What options take: texts from the command line, checked and turned into values."""
 
 import argparse
+import ipaddress
 import math
 import re
 
@@ -31,6 +32,26 @@ def port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{port} is no TCP port (0 to 65535)")
     return port
+
+
+def name(text: str) -> str:
+    """A name of a job or an endpoint; bytes that are no UTF-8 are nobody's."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a job or an endpoint")
+    return text
+
+
+def address(text: str) -> str:
+    """An IPv4 address that other machines can reach this one at."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        address = ipaddress.IPv4Address(0)
+    if address.is_unspecified or address.is_multicast or address.is_loopback:
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is no IPv4 address of one network; name the one that others reach"
+        )
+    return str(address)
 
 
 def count(text: str) -> int:

@@ -12,9 +12,11 @@ from intermodal_contract.errors import IntermodalError
 from intermodal_engine.cli.arguments import (
     add_home,
     add_json,
+    address,
     age_s,
     amount,
     count,
+    name,
     port,
     region,
     registry,
@@ -173,6 +175,13 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         f"which its running jobs know, else {DEFAULT_PORT})",
     )
     parser.add_argument(
+        "--listen",
+        type=address,
+        metavar="ADDRESS",
+        help="a further IPv4 address of this machine to listen on, for other machines; without TLS "
+        "(default: loopback only)",
+    )
+    parser.add_argument(
         "--driver",
         choices=("auto", "process", "docker", "fake"),
         metavar="{auto,process,docker}",
@@ -258,7 +267,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_logs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="JOB", help="name of a job or an endpoint")
+    parser.add_argument("name", type=name, metavar="JOB", help="name of a job or an endpoint")
     parser.add_argument("--follow", action="store_true", help="go on until the job has ended")
 
 

@@ -17,6 +17,7 @@ from intermodal_engine.settings import DEFAULT_PORT, Settings
 
 OPTIONS = (
     "port",
+    "listen",
     "driver",
     "region",
     "max_instances",
@@ -66,6 +67,7 @@ def _foreground(
         if ready_descriptor is None:
             print(state.endpoint_url, flush=True)
             _explain_port(settings, usual_port, state.port)
+            _warn_of_others(settings, state.port)
             print_note('hint: `eval "$(intermodal env)"` points AWS clients at it; Ctrl-C stops it')
         else:
             _report(ready_descriptor, asdict(state))
@@ -115,12 +117,21 @@ def _detached(settings: Settings, named: Mapping[str, object]) -> int:
         raise IntermodalError(report["error"], hint=report["hint"])
     print(report["endpoint_url"])
     _explain_port(settings, usual_port, report["port"])
+    _warn_of_others(settings, report["port"])
     return EXIT_OK
 
 
 def _explain_port(settings: Settings, usual: int, port: int) -> None:
     if settings.port is None and port != usual:
         print_note(f"port {usual} is in use by another program, so the engine took {port}")
+
+
+def _warn_of_others(settings: Settings, port: int) -> None:
+    if settings.listen is not None:
+        print_note(
+            f"warning: other machines reach the engine at http://{settings.listen}:{port}, without "
+            "TLS. Who has its keys may run programs here; SECURITY.md says more"
+        )
 
 
 def _running_already(settings: Settings, named: Mapping[str, object]) -> int:

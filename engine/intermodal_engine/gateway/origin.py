@@ -14,11 +14,11 @@ class Origins:
     """The names under which the engine may be spoken to."""
 
     def __init__(self) -> None:
-        self._gateways: frozenset[str] = frozenset()
+        self._addresses: frozenset[str] = frozenset()
 
-    def allow_gateway(self, address: str) -> None:
-        """Lets a job network's containers in, which reach the engine at `address`."""
-        self._gateways |= {address}
+    def allow(self, address: str) -> None:
+        """Lets those in who reach the engine at `address`, as a job network's containers do."""
+        self._addresses |= {address}
 
     def check(self, request: HttpRequest) -> None:
         """Refuses what did not come from this machine.
@@ -43,7 +43,7 @@ class Origins:
             )
 
     def _is_ours(self, name: str) -> bool:
-        if name in ("127.0.0.1", "localhost") or name in self._gateways:
+        if name in ("127.0.0.1", "localhost") or name in self._addresses:
             return True
         if name.endswith(".localhost"):  # loopback by RFC 6761; buckets in the host name
             return True

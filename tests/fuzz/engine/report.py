@@ -29,6 +29,7 @@ INPUTS_A_ENGINE = 2000
 """After so many an engine makes way for a new one, whose records are few and fast again."""
 
 MEMORY_GROWTH_MIB = 64.0
+_M_ARENA_MAX = -8
 ROUND_INPUTS = 15_000
 """Each round has a seed of its own; of one that is long hypothesis would remember all inputs."""
 
@@ -53,6 +54,8 @@ def attack_everything(start: int, inputs: int) -> Report:
     """Attack every operation, S3, archives and the command line with so many inputs together."""
     report = Report(start)
     began = time.monotonic()
+    # Of the many heaps of many threads what is free in one is of no use to another.
+    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
     rounds = max(2, inputs // ROUND_INPUTS)
     with fast_folder() as folder, confined_to(folder) as escapes, asyncio.Runner() as runner:
         tempfile.tempdir = str(folder)

@@ -11,6 +11,7 @@ WRONG = [
     [],
     ["fly"],
     ["logs"],
+    ["logs", "line\nbreak"],
     ["drill"],
     ["drill", "spot"],
     ["drill", "spot", "job", "--after=-1"],
@@ -24,6 +25,7 @@ WRONG = [
     ["drill", "deploy", "e"],
     ["drill", "flood"],
     ["up", "--port=70000"],
+    ["up", "--listen=0.0.0.0"],
     ["up", "--max-instances=0"],
     ["up", "--max-instances=1.5"],
     ["up", "--region=Frankfurt"],
@@ -78,3 +80,10 @@ def test_an_error_and_its_hint_have_a_line_each_on_stderr(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err == "error: `x` is not there\nhint: make it\n"
+
+
+def test_a_name_that_is_no_text_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parser().parse_args(["logs", "\ud800"])
+    assert caught.value.code == 2
+    assert "is no name of a job or an endpoint" in capsys.readouterr().err
