@@ -366,3 +366,20 @@ def test_a_date_header_will_do_where_there_is_no_amz_date() -> None:
     request = HttpRequest("GET", "/", "", headers)
     with pytest.raises(ServiceError, match="MissingSecurityHeader"):
         verify(request, lambda _: EXAMPLE, epoch("20130524T000000Z"))
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 9999 23:59:59 -2359", "Mon, 01 Jan 0001 00:00:00 +2359", "soon"]
+)
+def test_a_date_header_beyond_all_calendars_is_none(date: str) -> None:
+    request = signed(aws_request("GET", "/a", headers={}), "s3")
+    refuse(with_headers(request, x_amz_date=None, date=date))
+
+
+@pytest.mark.parametrize("expires", ["0" * 5000, "9" * 5000, "0" * 10])
+def test_an_expiry_of_more_digits_than_a_week_has_is_none(expires: str) -> None:
+    request = signed(aws_request("GET", "/a"), "s3", expires_s=60)
+    query = request.query.replace("X-Amz-Expires=60", f"X-Amz-Expires={expires}")
+    assert query != request.query
+    error = refuse(HttpRequest("GET", request.path, query, request.headers))
+    assert error.code == "AuthorizationQueryParametersError"

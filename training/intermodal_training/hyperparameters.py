@@ -55,9 +55,10 @@ def decode(sent: Mapping[str, str]) -> Hyperparameters:
     """
     for name, text in sent.items():
         # JSON may spell it out: the script's arguments and variables have the decoded value.
-        if "\0" in name or "\0" in f"{_text(_value(text))}":
+        unfit = _unfit(name + _text(_value(text)))
+        if unfit is not None:
             raise HyperparameterError(
-                f"the hyperparameter {name!r} has a NUL character (\\x00) in it, which neither an "
+                f"the hyperparameter {name!r} has {unfit} in it, which neither an "
                 "argument nor an environment variable can hold",
                 hint="encode the value, for example as base64, or put it into a channel",
             )
@@ -86,10 +87,21 @@ def to_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
     return arguments
 
 
+def _unfit(text: str) -> str | None:
+    """What of a text no program can be given; None where all is well."""
+    if "\0" in text:
+        return "a NUL character (\\x00)"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"{text[error.start]!r}, half a pair of surrogates,"
+    return None
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of brackets within brackets without end
         return text
 
 

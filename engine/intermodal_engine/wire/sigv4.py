@@ -229,7 +229,8 @@ def _read_query_claim(request: HttpRequest, dialect: Dialect) -> _Claim:
         why = f"Query-string authentication requires {', '.join(missing)}"
         raise refusals.malformed(dialect, why, presigned=True)
     expires = query.get("X-Amz-Expires", str(int(CLOCK_SKEW_S)))
-    if not (expires.isascii() and expires.isdecimal() and int(expires[:9]) <= LONGEST_EXPIRY_S):
+    is_number = expires.isascii() and expires.isdecimal() and len(expires) <= 9
+    if not (is_number and int(expires) <= LONGEST_EXPIRY_S):
         why = f"X-Amz-Expires must be a number of seconds up to a week, {LONGEST_EXPIRY_S}"
         raise refusals.malformed(dialect, why, presigned=True)
     parts = {name: query[f"X-Amz-{name}"] for name in names[:3]}
@@ -284,7 +285,7 @@ def _claim(
 def _from_date_header(request: HttpRequest, dialect: Dialect) -> str:
     try:
         moment = parsedate_to_datetime(request.headers["date"]).astimezone(UTC)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
         why = "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         raise refusals.malformed(dialect, why) from None
     return f"{moment:%Y%m%dT%H%M%SZ}"

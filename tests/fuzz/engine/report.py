@@ -21,7 +21,9 @@ from hypothesis.strategies import SearchStrategy
 from tests.fuzz.engine.archives import archives, unpack_hostile
 from tests.fuzz.engine.command_line import arguments, run_hostile
 from tests.fuzz.engine.escapes import confined_to
+from tests.fuzz.engine.hyperparameters import decode_hostile, hyperparameters
 from tests.fuzz.engine.requests import Attack, attacks, operations
+from tests.fuzz.engine.signatures import signatures, verify_hostile
 from tests.fuzz.engine.target import Target
 from tests.helpers.object_store import fast_folder
 
@@ -33,7 +35,13 @@ _M_ARENA_MAX = -8
 ROUND_INPUTS = 15_000
 """Each round has a seed of its own; of one that is long hypothesis would remember all inputs."""
 
-_SHARES = {"s3": 0.2, "archives": 0.1, "command line": 0.05}
+_SHARES = {
+    "s3": 0.2,
+    "archives": 0.1,
+    "signatures": 0.15,
+    "hyperparameters": 0.05,
+    "command line": 0.05,
+}
 
 
 @dataclass(slots=True)
@@ -90,6 +98,10 @@ def _attack_once(
     _feed(start, shares["s3"], attacks("s3", ""), engines.attack)
     engines.close()
     _feed(start, shares["archives"], archives(), _unpacker(folder, report))
+    judges = _judged(report, "signatures", "signature", verify_hostile)
+    _feed(start, shares["signatures"], signatures(), judges)
+    judges = _judged(report, "hyperparameters", "hyperparameters", decode_hostile)
+    _feed(start, shares["hyperparameters"], hyperparameters, judges)
     _feed(start, shares["command line"], arguments(), _commander(folder, report))
 
 
@@ -153,6 +165,19 @@ def _unpacker(folder: Path, report: Report) -> Callable[[bytes], None]:
         outside = [one for one in destination.parent.iterdir() if one != destination]
         report.faults |= {f"an archive wrote {one}": f"{data[:1500]!r}" for one in outside}
         shutil.rmtree(destination.parent, ignore_errors=True)
+
+    return attack
+
+
+def _judged(
+    report: Report, kind: str, word: str, judge: Callable[[Any], str]
+) -> Callable[[Any], None]:
+    def attack(what: Any) -> None:
+        report.inputs[kind] += 1
+        try:
+            report.statuses[f"{word} {judge(what)}"] += 1
+        except Exception as error:  # noqa: BLE001 - any is a fault
+            report.faults.setdefault(f"{word}: raises {error!r:.500}", f"{what!r:.1500}")
 
     return attack
 
