@@ -110,10 +110,9 @@ def _list_faults(shape: Shape, value: list[Any], path: str) -> Iterator[str]:
     item = shape.item
     if item.kind in ("structure", "list", "map"):
         for number, one in enumerate(value, 1):
-            if one is not None:
-                yield from _faults(item, one, f"{path}.{number}.member")
+            yield from _element_faults(item, one, f"{path}.{number}.member")
         return
-    if any(one is not None and _is_broken(item, one) for one in value):
+    if any(one is None or _is_broken(item, one) for one in value):
         yield _elements_fault(shape, value, path, "Member must satisfy constraint", item)
 
 
@@ -122,10 +121,16 @@ def _map_faults(shape: Shape, value: Mapping[str, Any], path: str) -> Iterator[s
         yield _elements_fault(shape, value, path, "Map keys must satisfy constraint", shape.key)
     if shape.value.kind in ("structure", "list", "map"):
         for key, one in value.items():
-            if one is not None:
-                yield from _faults(shape.value, one, f"{path}.{key}.member")
-    elif any(one is not None and _is_broken(shape.value, one) for one in value.values()):
+            yield from _element_faults(shape.value, one, f"{path}.{key}.member")
+    elif any(one is None or _is_broken(shape.value, one) for one in value.values()):
         yield _elements_fault(shape, value, path, "Map value must satisfy constraint", shape.value)
+
+
+def _element_faults(shape: Shape, value: Any, path: str) -> Iterator[str]:
+    if value is None:
+        yield f"Value null at '{path}' failed to satisfy constraint: Member must not be null"
+    else:
+        yield from _faults(shape, value, path)
 
 
 def _elements_fault(shape: Shape, value: Any, path: str, words: str, part: Shape) -> str:

@@ -65,3 +65,14 @@ def test_a_document_of_s3_that_lacks_what_it_must_have_is_malformed(
     assert refused(world, "DeleteObjects", "s3", Bucket="data", Delete=delete) == "MalformedXML"
     tagging = {"Bucket": "data", "Key": "a", "Tagging": {}}
     assert refused(world, "PutObjectTagging", "s3", **tagging) == "MalformedXML"
+
+
+def test_nothing_in_the_place_of_an_element_is_told_with_its_place(world: World) -> None:
+    world.call("CreateModelPackageGroup", ModelPackageGroupName="group")
+    with pytest.raises(ServiceError, match=r"null at 'tags.1.member'.*must not be null"):
+        world.call("AddTags", ResourceArn="arn:aws:sagemaker:x", Tags=[None])
+    with pytest.raises(ServiceError, match="tagKeys"):
+        world.call("DeleteTags", ResourceArn="arn:aws:sagemaker:x", TagKeys=["a", None])
+    request = training_request(HyperParameters={"a": None})
+    with pytest.raises(ServiceError, match="hyperParameters"):
+        world.call("CreateTrainingJob", **request)
