@@ -28,6 +28,8 @@ _CLIENTS = 4
 _ENDPOINT = "routed"
 _LARGE = "large"
 _CAPTURED = "captured"
+_CAPTURE_ROUNDS = 9
+"""With and without in turn: what a noisy machine does to one of them, it does to its neighbours."""
 _RUNNING, _DESCRIBED = 10, 50
 _ROLE = "arn:aws:iam::123456789012:role/bench"
 
@@ -221,7 +223,7 @@ def _captured(stage: _Stage) -> list[Figure]:
 
     stage.deploy(_CAPTURED, 2, DataCaptureConfig(True, 100, sagemaker_session=stage.session))
     parts, before = [], stage.through(stage.small, 32).per_s
-    for _ in range(RUNS):
+    for _ in range(_CAPTURE_ROUNDS):
         captured = stage.through(stage.small, 32, _CAPTURED).per_s
         after = stage.through(stage.small, 32).per_s
         parts.append(100 * captured / ((before + after) / 2))

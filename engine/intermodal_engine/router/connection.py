@@ -1,11 +1,11 @@
 """HTTP/1.1 to one instance: connections that are kept, one exchange at a time on each.
 
-Written on httptools' parser, because the router stands in the way of every invocation and a
-general HTTP client costs several times what is needed here.
+Written on httptools' parser: a general HTTP client costs several times what is needed here.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import select
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 5.0
 # How much of an answer may wait for a slow client before the instance is made to wait.
 _HIGH_WATER_BYTES = 512 << 10
 _IDLE_LIMIT = 64
+_SURE_S = 1.0  # servers close what is idle after two seconds and more
 _JOINED_BYTES = 64 << 10
 
 Body = bytes | AsyncIterator[bytes]
@@ -97,20 +98,22 @@ class ConnectionPool:
         self._is_closed = False
         self._is_heard = False
 
-    async def acquire(self, *, fresh: bool = False) -> "Connection":
+    async def acquire(self, *, fresh: bool = False, sound: bool = False) -> "Connection":
         """A connection that nobody else uses.
 
         Args:
             fresh: never one that carried a request before.
+            sound: none that the instance may have closed, or is about to close.
 
         Raises:
             ConnectFailedError: there is none to be had.
         """
         while self._idle and not fresh:
             connection = self._idle.pop()
-            if connection.is_open:
+            if connection.is_sound if sound else connection.is_open:
                 self._busy.add(connection)
                 return connection
+            connection.abort()
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -177,7 +180,9 @@ class Connection(asyncio.Protocol):
         self._pool = pool
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._uses = 0
+        self._ended_at = 0.0
+        self._is_used = False
+        self._is_repeatable = False
         self._may_write = asyncio.Event()
         self._may_write.set()
         self._incoming = IncomingAnswer()
@@ -194,6 +199,15 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """Whether it is still open."""
         return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it was used just now, and nothing has come since: not its end either."""
+        if self._transport is None or self._loop.time() - self._ended_at > _SURE_S:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return self.is_open and not poll.poll(0)
 
     def abort(self) -> None:
         """Closes it at once."""
@@ -219,7 +233,7 @@ class Connection(asyncio.Protocol):
             AnswerTimeoutError: the time was up.
             InvalidAnswerError: what came is not HTTP.
         """
-        self._begin(timeout_s)
+        self._begin(timeout_s, can_repeat=isinstance(body, bytes))
         incoming = self._incoming
         try:
             await self._write(head, body)
@@ -261,6 +275,7 @@ class Connection(asyncio.Protocol):
             callback, self.on_end = self.on_end, None
             callback()
         if self._is_sent and self._incoming.is_clean and self.is_open:
+            self._ended_at = self._loop.time()
             self._read_on()  # the whole answer may have come before any of it was taken
             self._pool.release(self)
         else:
@@ -287,9 +302,6 @@ class Connection(asyncio.Protocol):
             self._is_paused = True
             self._transport.pause_reading()
 
-    def eof_received(self) -> None:
-        """The instance closes; `connection_lost` follows."""
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Ends an answer that lasts until the close; anything else unfinished has failed."""
         self._transport = None
@@ -305,7 +317,9 @@ class Connection(asyncio.Protocol):
             self._fail(
                 ConnectionLostError(
                     f"the instance closed the connection: {exc or 'end of stream'}",
-                    is_stale=self._uses > 1 and not incoming.has_begun and not self._has_vanished,
+                    is_stale=self._is_repeatable
+                    and not incoming.has_begun
+                    and not self._has_vanished,
                 )
             )
 
@@ -319,8 +333,9 @@ class Connection(asyncio.Protocol):
 
     # Ours.
 
-    def _begin(self, timeout_s: float) -> None:
-        self._uses += 1
+    def _begin(self, timeout_s: float, *, can_repeat: bool) -> None:
+        self._is_repeatable = self._is_used and can_repeat
+        self._is_used = True
         self._incoming = IncomingAnswer()
         self._head_came = self._loop.create_future()
         self._more_came = None
@@ -381,21 +396,3 @@ class Connection(asyncio.Protocol):
             raise self._failure
         self._more_came = self._loop.create_future()
         await self._more_came
-
-
-def request_head(
-    method: str, path: str, host: str, headers: Mapping[str, str], content_length: int
-) -> bytes:
-    """A request's first line and headers.
-
-    Args:
-        method: upper case.
-        path: as it shall be sent.
-        host: for the `Host` header.
-        headers: names and values without line breaks.
-        content_length: of the body, in bytes.
-    """
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines.append(f"Content-Length: {content_length}\r\n\r\n")
-    return "\r\n".join(lines).encode("latin-1")

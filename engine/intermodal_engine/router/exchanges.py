@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 
-from intermodal_engine.router.connection import Answer, AnswerStream, request_head
+from intermodal_engine.router.connection import Answer, AnswerStream
 from intermodal_engine.router.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -27,6 +27,7 @@ from intermodal_engine.router.errors import (
     UnknownContainerError,
     status_of,
 )
+from intermodal_engine.router.heads import request_head
 from intermodal_engine.router.instance import Link, Watched
 from intermodal_engine.router.invocation import Invocation
 from intermodal_engine.router.model import Model
@@ -256,8 +257,8 @@ async def _send(
     is_stream = not isinstance(body, bytes)
     sent = time.perf_counter()
     try:
-        # A stream cannot be sent twice, so it never goes over a connection that may be dead.
-        connection = await link.pool.acquire(fresh=is_stream)
+        # A stream cannot be sent twice, so it never goes over a connection that has ended.
+        connection = await link.pool.acquire(sound=is_stream)
         head = _head(link, invocation, path)
         return Exchanged(await connection.exchange(head, body, timeout_s), sent, finish)
     except BaseException:

@@ -19,8 +19,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from intermodal_engine.router.connection import request_head
 from intermodal_engine.router.errors import AnswerTimeoutError, ConnectFailedError, RouterError
+from intermodal_engine.router.heads import request_head
 from intermodal_engine.router.instance import Health, Link, Watched
 
 

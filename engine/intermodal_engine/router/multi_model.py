@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from intermodal_contract.serving_http import MODELS_PATH
-from intermodal_engine.router.connection import ConnectionPool, request_head
+from intermodal_engine.router.connection import ConnectionPool
 from intermodal_engine.router.errors import (
     ConnectFailedError,
     ConnectionLostError,
@@ -27,6 +27,7 @@ from intermodal_engine.router.errors import (
     NoRoomError,
     RouterError,
 )
+from intermodal_engine.router.heads import request_head
 from intermodal_engine.router.model import Ask, Model, ModelFiles, ModelSource, Record
 
 LOAD_TIMEOUT_S = 360.0

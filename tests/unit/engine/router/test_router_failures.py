@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,6 +36,44 @@ def test_a_kept_connection_that_the_server_closed_costs_no_request(stage: Stage)
         assert stage.invoke(b"again").body == b"again"
 
 
+def test_streams_go_over_kept_connections_and_one_that_was_closed_costs_none(
+    stage: Stage,
+) -> None:
+    instance = stage.up("i-1")
+    stage.invoke()
+    before = instance.connections
+    for _ in range(3):
+        assert stage.invoke(pieces(b"long", 1), content_length=4).body == b"long"
+    assert instance.connections == before
+    for _ in range(10):
+        instance.drop_connections()
+        time.sleep(0.01)
+        assert stage.invoke(pieces(b"again", 1), content_length=5).body == b"again"
+
+
+def test_a_stream_goes_over_no_connection_that_was_idle_for_a_while(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intermodal_engine.router.connection._SURE_S", 0.05)
+    instance = stage.up("i-1")
+    stage.invoke()
+    before = instance.connections
+    time.sleep(0.1)
+    assert stage.invoke(pieces(b"long", 1), content_length=4).body == b"long"
+    assert instance.connections == before + 1
+
+
+def test_a_stream_that_has_begun_is_not_begun_again(stage: Stage) -> None:
+    async def die(seen: Seen) -> Reply:
+        return Reply(raw=b"", close=True) if seen.body == b"once" else Reply(body=b"ok")
+
+    instance = stage.up("i-1", die)
+    stage.invoke(b"first")
+    with pytest.raises(ConnectionLostError):
+        stage.invoke(pieces(b"once", 1), content_length=4)
+    assert [seen.body for seen in instance.seen] == [b"first", b"once"]
+
+
 def test_a_request_that_an_instance_had_is_not_given_to_another(stage: Stage) -> None:
     async def die(_seen: Seen) -> Reply:
         return Reply(raw=b"", close=True)
@@ -42,7 +81,7 @@ def test_a_request_that_an_instance_had_is_not_given_to_another(stage: Stage) ->
     first = stage.up("i-1", die)
     second = stage.up("i-2", die)
     with pytest.raises(ConnectionLostError):
-        stage.invoke(pieces(b"once", 1), content_length=4)  # never over a kept connection
+        stage.invoke(pieces(b"once", 1), content_length=4)
     assert len(first.seen) + len(second.seen) == 1
 
 
