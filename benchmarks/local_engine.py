@@ -58,6 +58,12 @@ def engine_pid() -> int:
     return int(json.loads(output)["pid"])
 
 
+def cpu_s(pid: int) -> float:
+    """What a process has used of its cores by now, all threads and the kernel for them."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mib(pid: int, *, peak: bool = False) -> float:
     """Memory of a process, now or at its highest since `forget_peak`."""
     name = "VmHWM:" if peak else "VmRSS:"

@@ -20,6 +20,7 @@ _SMALL_BYTES = 16 << 10
 """Lines of smaller calls are made at once: to keep what they are made of costs more than that."""
 
 _NOTHING: Mapping[str, str] = {}
+_NO_PARTS: list[bytes] = []
 _OVERHEAD_BYTES = 512
 """What a kept call takes besides its bodies, about."""
 
@@ -80,11 +81,10 @@ class Captured:
         return _OVERHEAD_BYTES + bodies + len(self.line)
 
     def become(self, line: bytes) -> None:
-        """Keeps the line alone."""
+        """Keeps the line alone: whatever else waits is work for the garbage collector."""
         self.line = line
         self.request_headers = self.answer_headers = _NOTHING
-        self.request.clear()
-        self.answer.clear()
+        self.request = self.answer = _NO_PARTS
 
 
 class Captures:
@@ -175,7 +175,7 @@ class Captures:
         size_bytes = captured.size_bytes
         if self.encode is not None and size_bytes < _SMALL_BYTES:
             captured.become(self.encode(captured))
-            size_bytes = captured.size_bytes
+            size_bytes = _OVERHEAD_BYTES + len(captured.line)
         with self._lock:
             if self._held_bytes + size_bytes > self._limit_bytes:
                 self.lost += 1

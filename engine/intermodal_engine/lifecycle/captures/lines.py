@@ -3,11 +3,11 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
 """
 
-import base64
 import random
 import time
 import uuid
-from collections.abc import Iterable
+from binascii import b2a_base64
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring
 
@@ -38,8 +38,7 @@ def line_of(captured: Captured) -> bytes:
 def folder_of(captured: Captured) -> str:
     """The part of the key that all calls of an hour to a variant share."""
     backend, prefix = captured.backend, captured.rule.prefix
-    parts = (prefix, backend.endpoint, backend.variant, _hour_of(int(captured.at)))
-    return "/".join(part for part in parts if part)
+    return _folder(prefix, backend.endpoint, backend.variant, _hour_of(int(captured.at)))
 
 
 def file_name(at: float) -> str:
@@ -49,25 +48,26 @@ def file_name(at: float) -> str:
 
 
 def _part(
-    name: str, mode: str, observed: str | None, body: Iterable[bytes], rule: CaptureRule
+    name: str, mode: str, observed: str | None, body: Sequence[bytes], rule: CaptureRule
 ) -> str:
-    data, encoding = _encoded(b"".join(body), observed or "", rule)
+    whole = body[0] if len(body) == 1 else b"".join(body)
+    data, encoding = _encoded(whole, observed or "", rule)
     return (
         f'"{name}":{{"observedContentType":{_quoted(observed or _UNNAMED_TYPE)},'
-        f'"mode":"{mode}","data":{_quoted(data)},"encoding":"{encoding}"}}'
+        f'"mode":"{mode}","data":{data},"encoding":"{encoding}"}}'
     )
 
 
 def _encoded(body: bytes, observed: str, rule: CaptureRule) -> tuple[str, str]:
-    """Text as it is where the configuration names its type; anything else in base64."""
-    media_type = observed.partition(";")[0].strip().lower()
+    """A JSON string: text as it is where the configuration names its type; else in base64."""
+    media_type = _media_type(observed)
     for types, encoding in ((rule.csv_types, "CSV"), (rule.json_types, "JSON")):
         if media_type in types:
             try:
-                return body.decode(), encoding
+                return _quoted(body.decode()), encoding
             except UnicodeDecodeError:
                 break
-    return base64.b64encode(body).decode(), "BASE64"
+    return f'"{b2a_base64(body, newline=False).decode("ascii")}"', "BASE64"
 
 
 def _metadata(captured: Captured) -> str:
@@ -85,6 +85,16 @@ def _event_id() -> str:
     """A random UUID; not of the kernel's numbers, which cost as much as the rest of a line."""
     digits = f"{random.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+@lru_cache(64)
+def _media_type(observed: str) -> str:
+    return observed.partition(";")[0].strip().lower()
+
+
+@lru_cache(64)
+def _folder(*parts: str) -> str:
+    return "/".join(part for part in parts if part)
 
 
 @lru_cache(8)
