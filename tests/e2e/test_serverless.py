@@ -4,10 +4,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from intermodal import LocalSession
 from intermodal.deserializers import StringDeserializer
@@ -124,6 +125,32 @@ def test_a_killed_engine_answers_from_what_there_is_and_from_nothing(
     engine.kill()
     engine.start()
     assert invoke(engine.client("sagemaker-runtime"), NAME, "c") == "c 3.14"
+
+
+def test_an_engine_that_is_killed_while_an_instance_comes_for_a_call_goes_on_with_it(
+    engine: RunningEngine, clients: dict[str, Any]
+) -> None:
+    wait_for_none(engine, NAME)
+    caller = threading.Thread(target=ask_whatever_comes, args=(engine,))
+    caller.start()
+    deadline = time.monotonic() + PATIENCE_S
+    while not engine.supervisors("endpoint", NAME):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    begun = engine.supervisors("endpoint", NAME)
+    engine.kill()
+    engine.start()
+    assert invoke(engine.client("sagemaker-runtime"), NAME, "d") == "d 3.14"
+    assert engine.supervisors("endpoint", NAME) == begun
+    caller.join(PATIENCE_S)
+    wait_for_none(engine, NAME)
+
+
+def ask_whatever_comes(engine: RunningEngine) -> None:
+    """A call whose server is killed, and what its client makes of that."""
+    client = engine.client("sagemaker-runtime", retries={"max_attempts": 0})
+    with suppress(ClientError, HTTPClientError):
+        invoke(client, NAME, "?")
 
 
 def test_how_long_an_instance_took_to_come_is_measured(clients: dict[str, Any]) -> None:
