@@ -49,6 +49,11 @@ class Backlog:
         with self._lock:
             return list(self._queues)
 
+    def has_waiting(self, endpoint: str) -> bool:
+        """Whether anybody waits; asked at the end of every request to any endpoint."""
+        queue = self._queues.get(endpoint)
+        return queue is not None and bool(queue.waiting)
+
     def add(self, endpoint: str, entry: Entry) -> None:
         """At the end of the queue."""
         with self._lock:

@@ -123,7 +123,7 @@ class AsyncInference:
 
     def _begin(self, endpoint: str) -> None:
         """Begins as many requests as there is room for."""
-        while self._loop is not None:
+        while self._loop is not None and self._backlog.has_waiting(endpoint):
             capacity = self._router.asynchronous_capacity(endpoint)
             entry = self._backlog.begin(endpoint, capacity)
             if entry is None:

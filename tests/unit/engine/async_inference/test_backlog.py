@@ -26,9 +26,12 @@ def begun(backlog: Backlog, capacity: int) -> list[str]:
 
 def test_the_first_come_are_begun_as_far_as_there_is_room(backlog: Backlog) -> None:
     assert begun(backlog, 0) == []
+    assert backlog.has_waiting("ep")
     assert begun(backlog, 2) == ["a", "b"]
     backlog.end("ep", entry("a", 0.0))
     assert begun(backlog, 2) == ["c"]
+    assert not backlog.has_waiting("ep")
+    assert not backlog.has_waiting("other")
 
 
 def test_one_that_is_put_back_is_the_next(backlog: Backlog) -> None:
