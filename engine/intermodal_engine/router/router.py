@@ -1,14 +1,12 @@
-"""The endpoints' data plane: which instances there are, and which of them gets a request.
+"""The endpoints' data plane: which of an endpoint's instances gets a request.
 
-Invocations run on the event loop. The methods that add, drain and remove instances are called
-from other threads; one lock guards what both touch, and nobody waits while holding it.
+Invocations run on the event loop; what other threads change as well is under the roster's lock.
 """
 
 import asyncio
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -35,7 +33,6 @@ from intermodal_engine.router.errors import (
 from intermodal_engine.router.health import Rhythm
 from intermodal_engine.router.instance import (
     Backend,
-    Direction,
     Health,
     Route,
     Strategy,
@@ -49,6 +46,7 @@ from intermodal_engine.router.limits import Limits, Waiting
 from intermodal_engine.router.measurements import Measurements
 from intermodal_engine.router.model import ModelFiles
 from intermodal_engine.router.multi_model import InstanceModels, asker
+from intermodal_engine.router.roster import Roster
 from intermodal_engine.router.sessions import NEW_SESSION, Sessions
 from intermodal_engine.router.shadows import Shadows
 from intermodal_engine.router.watches import OnHealth, Watches
@@ -84,10 +82,8 @@ INVOCATION_TIMEOUT_S = 60.0
 
 _log = logging.getLogger(__name__)
 
-
 SETTLING_S = 10.0
 """After a start, requests wait so long for an instance that was healthy before it."""
-
 
 _UNSERVED = (NoCapacityError, NoHealthyInstanceError, OverloadedError, ConnectFailedError)
 
@@ -105,7 +101,7 @@ class _BusyError(Exception):
         self.patience_s = patience_s
 
 
-class Router:
+class Router(Roster):
     """All endpoints' traffic.
 
     Args:
@@ -132,7 +128,7 @@ class Router:
         model_files: ModelFiles | None = None,
         on_demand: OnDemand = lambda *_: None,
     ) -> None:
-        self._now = now
+        super().__init__(now)
         self._demand = Demand(on_demand)
         self._model_files = model_files
         self.measurements = Measurements(now)
@@ -147,11 +143,7 @@ class Router:
         self._attempts = Attempts(
             self.captures, self.measurements, self.disturbances, timeout_s, self._finish
         )
-        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._watched: dict[str, Watched] = {}
-        self._targets: dict[str, dict[str, Watched]] = {}
-        self._directions: dict[str, Direction] = {}
         self._watches = Watches(rhythm or Rhythm(), self._is_known, self._on_change, on_health)
         self._requests = 0
 
@@ -196,30 +188,6 @@ class Router:
                 link.models = InstanceModels(source, self._model_files, ask, record)
         return watched
 
-    def direct(
-        self, target: str, routes: Iterable[Route], refusal: type[RouterError] | None = None
-    ) -> None:
-        """Sends the traffic of a target along these routes, by their weights, from now on.
-
-        Before the first call for a target it gets none.
-
-        Args:
-            target: an endpoint, or one of its inference components, see `target_of`.
-            routes: where its requests go.
-            refusal: why they go nowhere, if that is meant to be.
-        """
-        wanted = tuple(routes)
-        with self._lock:
-            present = self._directions.get(target)
-            if present is None or (present.routes, present.refusal) != (wanted, refusal):
-                self._directions[target] = Direction(wanted, refusal)
-
-    def drain(self, backend_id: str) -> None:
-        """Gives an instance no new requests."""
-        with self._lock:
-            if backend_id in self._watched:
-                self._watched[backend_id].is_draining = True
-
     def remove(self, backend_id: str) -> None:
         """Stops to watch an instance that has ended; requests under way have failed."""
         with self._lock:
@@ -243,73 +211,9 @@ class Router:
             self._targets.pop(target, None)
             self._directions.pop(target, None)
 
-    def health(self, backend_id: str) -> Health:
-        """How an instance is; STARTING for an unknown one."""
-        with self._lock:
-            watched = self._watched.get(backend_id)
-            return watched.health if watched is not None else Health.STARTING
-
-    def is_known(self, target: str) -> bool:
-        """Whether any traffic goes there, or is meant to go nowhere."""
-        with self._lock:
-            return target in self._directions
-
-    def has_components(self, endpoint: str) -> bool:
-        """Whether an endpoint's inference components serve, instead of its instances."""
-        with self._lock:
-            found = self._directions.get(endpoint)
-            return found is not None and found.refusal is ComponentRequiredError
-
-    def ready(self, target: str, variant: str) -> int:
-        """How many instances of a variant get requests."""
-        with self._lock:
-            there = self._targets.get(target, {}).values()
-            return sum(one.is_ready and one.backend.variant == variant for one in there)
-
-    def asynchronous_targets(self) -> list[str]:
-        """The endpoints that take asynchronous invocations alone."""
-        with self._lock:
-            return [name for name, one in self._directions.items() if one.is_asynchronous]
-
-    def asynchronous_capacity(self, target: str) -> int:
-        """How many asynchronous requests the instances that get any may work on at once."""
-        with self._lock:
-            found = self._directions.get(target)
-            each = (
-                {(one.generation, one.variant): one.each for one in found.routes} if found else {}
-            )
-            ready = [one for one in self._targets.get(target, {}).values() if one.is_ready]
-            keys = [(one.backend.generation, one.backend.variant) for one in ready]
-            return sum(each.get(key) or 0 for key in keys)
-
-    def ready_instances(self, target: str) -> int:
-        """How many instances of all variants get requests."""
-        with self._lock:
-            return sum(one.is_ready for one in self._targets.get(target, {}).values())
-
     def watch_room(self, on_room: Callable[[str], None]) -> None:
         """Has somebody told, on the event loop, of each endpoint that may have room."""
         self._waiting.on_room = on_room
-
-    def in_flight(self, backend_id: str) -> int:
-        """How many requests an instance is working on."""
-        with self._lock:
-            watched = self._watched.get(backend_id)
-            return watched.in_flight if watched is not None else 0
-
-    def idle_s(self, backend_id: str) -> float:
-        """For how long an instance has had nothing to do."""
-        with self._lock:
-            watched = self._watched.get(backend_id)
-            if watched is None or watched.in_flight or watched.health is not Health.HEALTHY:
-                return 0.0
-            return self._now() - watched.used_at
-
-    def loaded_models(self, backend_id: str) -> int | None:
-        """How many models an instance holds in memory; None for one that serves one."""
-        with self._lock:
-            watched = self._watched.get(backend_id)
-        return watched.models.count if watched is not None and watched.models else None
 
     async def invoke(self, target: str, invocation: Invocation) -> InvocationResult:
         """Sends a request to a healthy instance and returns what that answered.
