@@ -1,0 +1,77 @@
+"""The engine is killed with -9 at random points of a mixed workload: all acknowledged is there.
+
+`KILLS` and `SEED` of the environment say how often, and by which choices; `make soak-recovery` has
+200. The seed is printed.
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.engine import RunningEngine, running_engine
+from tests.helpers.workload import Workload
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(1 << 32))))
+PATIENCE_S = 60.0
+
+
+def test_nothing_that_was_acknowledged_is_lost_and_nothing_is_left_over() -> None:
+    choices = random.Random(SEED)
+    with running_engine() as engine:
+        workload = Workload(engine, SEED)
+        workload.begin()
+        try:
+            for _ in range(KILLS):
+                time.sleep(choices.uniform(0.02, 1.0))
+                engine.kill()
+                engine.start()
+        finally:
+            workload.end()
+        counts = workload.check()
+        print(f"SEED={SEED} KILLS={KILLS}: acknowledged and there: {counts}")
+        assert all(counts.values()), counts
+        end_endpoints(engine)
+        engine.stop()
+        assert processes_of(engine.home) == []
+        assert mounts_of(engine.home) == []
+
+
+def end_endpoints(engine: RunningEngine) -> None:
+    """Deletes them, and waits until none is left."""
+    sagemaker = engine.client("sagemaker")
+    for one in sagemaker.list_endpoints()["Endpoints"]:
+        sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
+    deadline = time.monotonic() + PATIENCE_S
+    while sagemaker.list_endpoints()["Endpoints"] or any(engine.home.glob("instances/*/*/*/pid")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def processes_of(home: Path) -> list[str]:
+    """Command lines that name the home; those that are ending get a moment."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue
+            if str(home) in line:
+                found.append(line)
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def mounts_of(home: Path) -> list[str]:
+    """Mounts in this namespace that lie below the home."""
+    return [
+        line for line in Path("/proc/self/mounts").read_text().splitlines() if str(home) in line
+    ]
