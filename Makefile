@@ -101,7 +101,7 @@ test-vendor: $(READY) ## Run the vendor's SDKs, unmodified, against the engine
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
-soak: soak-fuzz soak-recovery ## Run the long checks: hostile input, and kills of the engine
+soak: fuzz soak-fuzz soak-recovery ## Run the long checks: hostile input to engine and `serve`, kills of the engine
 
 soak-fuzz: $(READY) ## Send 300,000 hostile inputs to every operation of the engine, by FUZZ_FLAGS
 	@$(BIN)/python -m tests.fuzz.engine $(FUZZ_FLAGS)
