@@ -128,7 +128,9 @@ def test_a_model_learns_from_the_trials_and_from_an_earlier_job(
     estimator: PyTorch, session: LocalSession
 ) -> None:
     ranges = {"rate": ContinuousParameter(0.0, 10.0)}
-    tuner = tuner_of(estimator, ranges, strategy="Bayesian", max_jobs=12, max_parallel_jobs=3)
+    tuner = tuner_of(
+        estimator, ranges, strategy="Bayesian", max_jobs=12, max_parallel_jobs=3, random_seed=7
+    )
     tuner.fit()
     assert tuner.latest_tuning_job is not None
     found = losses(session, tuner.latest_tuning_job.name)

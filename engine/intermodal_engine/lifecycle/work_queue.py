@@ -38,7 +38,7 @@ class WorkQueue:
         self._ready: deque[Key] = deque()
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
-        self._timers: list[tuple[float, Key]] = []
+        self._timers: list[tuple[float, Key]] = []  # by the time that nobody sets
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._closed = False
@@ -55,7 +55,7 @@ class WorkQueue:
     def wake_at(self, kind: str, name: str, at: float) -> None:
         """Has the record looked at `at` epoch seconds."""
         with self._changed:
-            heapq.heappush(self._timers, (at, (kind, name)))
+            self._set_timer((kind, name), at)
             self._changed.notify()
 
     def start(self, threads: int) -> None:
@@ -109,8 +109,13 @@ class WorkQueue:
         with self._changed:
             self._running.discard(key)
             if next_look is not None:
-                heapq.heappush(self._timers, (next_look, key))
+                self._set_timer(key, next_look)
             self._changed.notify()
+
+    def _set_timer(self, key: Key, at: float) -> None:
+        """A clock that is set back meanwhile must hold up nothing."""
+        due = self._clock.monotonic() + at - self._clock.now()
+        heapq.heappush(self._timers, (due, key))
 
     def _enqueue(self, key: Key) -> None:
         if key not in self._queued:
@@ -131,7 +136,7 @@ class WorkQueue:
 
     def _release_due(self) -> float | None:
         """Queues what is due; returns the seconds until the next timer."""
-        now = self._clock.now()
+        now = self._clock.monotonic()
         while self._timers and self._timers[0][0] <= now:
             self._enqueue(heapq.heappop(self._timers)[1])
         return max(0.0, self._timers[0][0] - now) if self._timers else None

@@ -106,7 +106,7 @@ class NetworkRegistry:
                 raise HostTakenError(f"`{host}` runs already on the network `{name}`")
             record["users"][str(user)] = host
             network = self._network(record)
-            self._file(name).write_text(json.dumps(record))
+            self._write(self._file(name), record)
         return network
 
     def blocks(self) -> set[int]:
@@ -121,10 +121,20 @@ class NetworkRegistry:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
+    def _write(self, file: Path, record: _Record) -> None:
+        """Whole or not at all: a kill may come at any moment."""
+        beside = file.with_suffix(".new")
+        beside.write_text(json.dumps(record))
+        beside.replace(file)
+
     def _forget_dead(self) -> dict[str, _Record]:
         live: dict[str, _Record] = {}
         for file in self._folder.glob("*.json"):
-            record: _Record = json.loads(file.read_bytes())
+            try:
+                record: _Record = json.loads(file.read_bytes())
+            except ValueError:  # cut off by a full disk, of an engine before this one
+                file.unlink()
+                continue
             users = {
                 user: host
                 for user, host in record["users"].items()

@@ -138,3 +138,10 @@ def test_the_hosts_file_names_every_host() -> None:
         "127.70.0.1 algo-1",
         "127.70.0.2 algo-2",
     ]
+
+
+def test_a_record_that_was_cut_off_is_forgotten(tmp_path: Path) -> None:
+    registry = NetworkRegistry(tmp_path, POOL, 1)
+    (tmp_path / "0123456789abcdef.json").write_text("")
+    assert registry.blocks() == set()
+    assert list(tmp_path.glob("*.json")) == []

@@ -115,3 +115,19 @@ def test_timers_fire_in_threads_and_close_ends_them() -> None:
     queue.wake_at("job", "a", SystemClock().now() + 0.05)
     assert fired.wait(10)
     queue.close()
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 86_400.0])
+def test_a_clock_that_is_set_holds_up_nothing_and_hurries_nothing(seconds: float) -> None:
+    clock = FakeClock()
+    looks: list[str] = []
+    queue = WorkQueue(clock)
+    queue.register("job", looks.append)
+    queue.wake_at("job", "a", clock.now() + 10)
+    clock.jump(seconds)
+    clock.advance(9)
+    queue.run_until_idle()
+    assert looks == []
+    clock.advance(1)
+    queue.run_until_idle()
+    assert looks == ["a"]
