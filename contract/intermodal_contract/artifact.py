@@ -362,6 +362,8 @@ class _Extraction:
         self._links.pop(path, None)
 
     def _remember_link(self, member: tarfile.TarInfo, path: Path) -> None:
+        if not member.linkname or "\0" in member.linkname:
+            raise UnsafeArchiveError(f"`{member.name}` is a link to no possible name")
         target = PurePosixPath(member.linkname)
         inside = PurePosixPath(member.name).parent
         landing = os.path.normpath(inside / target)
