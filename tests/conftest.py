@@ -1,7 +1,13 @@
 """What all tests share: their names, and assertions that explain themselves."""
 
+import signal
+
 import pytest
 from hypothesis import settings
+
+# A shell's background work ignores Ctrl-C, and so would all programs that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("shared machine", deadline=None)

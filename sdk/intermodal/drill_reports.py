@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from intermodal.errors import DrillError
+from intermodal_contract.drills import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +31,6 @@ class Clients:
     pause_s: float = 0.1
     before_s: float = 3.0
     after_s: float = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """The calls of one part of a drill.
-
-    Attributes:
-        calls: how many there were.
-        failures: how many of them failed, after their clients' retries.
-        retries: how often clients tried again.
-        p50_ms: what half of them took at most; None where there were none.
-        p99_ms: what 99 of 100 took at most.
-        errors: how often each error came, by AWS's code.
-    """
-
-    calls: int
-    failures: int
-    retries: int
-    p50_ms: float | None
-    p99_ms: float | None
-    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 NO_CALLS = Phase(0, 0, 0, None, None)

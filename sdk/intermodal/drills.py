@@ -18,11 +18,11 @@ from intermodal.drill_reports import (
     NO_CALLS,
     Clients,
     DrillReport,
-    Phase,
     error_of,
     report_of,
 )
 from intermodal.local import ENGINE_PACKAGE, LocalSession, default_home
+from intermodal_contract.drills import Phase
 
 __all__ = ["NO_CALLS", "Clients", "DrillReport", "Drills", "Phase"]
 

@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, EventStreamError
 
+from intermodal_engine.router import heads
 from intermodal_engine.router.router import Backend, Health, Route, Router
 from intermodal_engine.services import sagemaker_runtime
 from intermodal_engine.services.sagemaker_runtime import BODY_LIMIT_BYTES, OPERATIONS
@@ -132,7 +133,7 @@ def test_every_member_of_a_request_is_heeded_or_refused(stage: Stage) -> None:
         stage.client().meta.service_model.operation_model("InvokeEndpoint").input_shape.members
     )
     heeded = {"EndpointName", "Body", "TargetVariant", "TargetModel", "InferenceComponentName"}
-    heeded |= {"TargetContainerHostname", *sagemaker_runtime.REQUEST_HEADERS}
+    heeded |= {"TargetContainerHostname", *heads.REQUEST_HEADERS}
     assert set(members) == heeded | set(sagemaker_runtime.NOT_SERVED)
 
 

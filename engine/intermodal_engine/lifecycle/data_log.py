@@ -1,4 +1,4 @@
-"""What the engine itself says in an endpoint's log, in a stream of each variant's own."""
+"""Lines of the engine's own in log streams, those of endpoints above all."""
 
 import os
 
@@ -19,10 +19,14 @@ class DataLog:
 
     def say(self, endpoint: str, variant: str, message: str) -> None:
         """Adds a line."""
-        path = self._log_streams.path(
-            f"{ENDPOINT.log_group_prefix}{endpoint}", f"{variant}/data-log"
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(str(path))
-        log.write(message.encode())
-        os.close(log.fd)
+        group = f"{ENDPOINT.log_group_prefix}{endpoint}"
+        write_line(self._log_streams, group, f"{variant}/data-log", message)
+
+
+def write_line(log_streams: LogStreams, group: str, stream: str, message: str) -> None:
+    """Adds a line to a stream, which is there from then on."""
+    path = log_streams.path(group, stream)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = Log(str(path))
+    log.write(message.encode())
+    os.close(log.fd)

@@ -15,7 +15,7 @@ from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.lifecycle.fleet_state import deployment_of
 from intermodal_engine.lifecycle.scaling import ACTIVITY, POLICY, TARGET, Scaled
 from intermodal_engine.lifecycle.scaling_policy import PREDEFINED
-from intermodal_engine.services.answers import not_served, when
+from intermodal_engine.services.answers import not_served, page_of, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.store.records import Record, RecordExistsError
 from intermodal_engine.wire.errors import ServiceError
@@ -361,14 +361,13 @@ def _page(
     member: str,
     describe: Callable[[Record], Parameters],
 ) -> Parameters:
-    token = parameters.get("NextToken") or "0"
-    if not token.isdigit():
-        raise ServiceError("InvalidNextTokenException", f"The NextToken {token} is not valid")
-    begin, limit = int(token), min(parameters.get("MaxResults", PAGE_LIMIT), PAGE_LIMIT)
-    answer: Parameters = {member: [describe(one) for one in records[begin : begin + limit]]}
-    if len(records) > begin + limit:
-        answer["NextToken"] = str(begin + limit)
-    return answer
+    limit = min(parameters.get("MaxResults", PAGE_LIMIT), PAGE_LIMIT)
+    page, more = page_of(records, parameters.get("NextToken"), limit, _wrong_token)
+    return {member: [describe(one) for one in page], **more}
+
+
+def _wrong_token(message: str) -> ServiceError:
+    return ServiceError("InvalidNextTokenException", message)
 
 
 def _not_found(what: str, parameters: Parameters) -> ServiceError:

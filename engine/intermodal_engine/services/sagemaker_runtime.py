@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndp
 from collections.abc import AsyncIterator
 from typing import Any
 
-from intermodal_contract.serving_http import TARGET_MODEL_HEADER
 from intermodal_engine.lifecycle.fleet_kind import COMPONENT, ENDPOINT
 from intermodal_engine.router.errors import (
     ContainerMissingError,
@@ -18,6 +17,7 @@ from intermodal_engine.router.errors import (
     TargetNotSupportedError,
     UnknownContainerError,
 )
+from intermodal_engine.router.heads import headers_of
 from intermodal_engine.router.instance import target_of
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
@@ -54,14 +54,6 @@ _TIMED_OUT = (
 )
 
 # AWS strips every other header on both ways.
-REQUEST_HEADERS = {
-    "ContentType": "Content-Type",
-    "Accept": "Accept",
-    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
-    "SessionId": "X-Amzn-SageMaker-Session-Id",
-    "TargetModel": TARGET_MODEL_HEADER,
-}
 _ANSWER_HEADERS = {
     "ContentType": "content-type",
     "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
@@ -135,7 +127,7 @@ async def _invoke(
     _check_served(endpoint, parameters)
     invocation = Invocation(
         path="/invocations",
-        headers=_request_headers(parameters),
+        headers=headers_of(parameters),
         body=await _body(call, parameters["Body"]),
         content_length=_content_length(call),
         target_variant=parameters.get("TargetVariant"),
@@ -201,14 +193,6 @@ def _unicode(header: str | None) -> str | None:
         return header.encode("latin-1").decode()
     except UnicodeError:
         return header
-
-
-def _request_headers(parameters: Parameters) -> dict[str, str]:
-    return {
-        header: parameters[member]
-        for member, header in REQUEST_HEADERS.items()
-        if parameters.get(member) is not None
-    }
 
 
 def _answer_headers(result: InvocationResult) -> dict[str, str]:

@@ -15,6 +15,7 @@ from intermodal_engine.lifecycle.notifications.topics import (
     InvalidTokenError,
     NoSuchTopicError,
 )
+from intermodal_engine.services.answers import page_of
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.store.records import Record, RecordExistsError
 from intermodal_engine.wire.errors import ServiceError
@@ -237,14 +238,8 @@ def _check_attribute(name: str, value: str) -> None:
 
 
 def _page(parameters: Parameters, member: str, entries: Sequence[Mapping[str, str]]) -> Parameters:
-    token = parameters.get("NextToken") or "0"
-    if not token.isdecimal():
-        raise _invalid(f"NextToken: `{token}` is none that was given out")
-    begin = int(token)
-    answer: Parameters = {member: list(entries[begin : begin + PAGE_LIMIT])}
-    if len(entries) > begin + PAGE_LIMIT:
-        answer["NextToken"] = str(begin + PAGE_LIMIT)
-    return answer
+    page, more = page_of(entries, parameters.get("NextToken"), PAGE_LIMIT, _invalid)
+    return {member: list(page), **more}
 
 
 def _invalid(message: str) -> ServiceError:

@@ -3,30 +3,10 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from intermodal_contract.drills import Phase
 from intermodal_engine.cli.drills.load import Sample
-
-
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """The calls of one part of a drill.
-
-    Attributes:
-        calls: how many there were.
-        failures: how many of them failed, after their clients' retries.
-        retries: how often clients tried again.
-        p50_ms: what half of them took at most; None where there were none.
-        p99_ms: what 99 of 100 took at most.
-        errors: how often each error came.
-    """
-
-    calls: int
-    failures: int
-    retries: int
-    p50_ms: float | None
-    p99_ms: float | None
-    errors: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

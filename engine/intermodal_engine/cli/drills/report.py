@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from intermodal_contract.drills import Phase
 from intermodal_contract.errors import IntermodalError
-from intermodal_engine.cli.drills.figures import Phase, Span
+from intermodal_engine.cli.drills.figures import Span
 from intermodal_engine.cli.drills.load import Sample
 from intermodal_engine.cli.drills.page import page
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from intermodal_contract.channel import InvalidS3UriError, parse_s3_uri
 from intermodal_contract.serving_http import INVOCATIONS_PATH
 from intermodal_engine.lifecycle.async_inference.outcome import RESPONSE_LIMIT_BYTES, Outcome
+from intermodal_engine.router.heads import headers_of
 from intermodal_engine.router.router import (
     AnswerTimeoutError,
     ConnectFailedError,
@@ -31,12 +32,6 @@ BODY_LIMIT_BYTES = 1 << 30
 _CHUNK_BYTES = 1 << 20
 _ERROR_LIMIT_BYTES = 64 << 10
 
-_HEADERS = {
-    "ContentType": "Content-Type",
-    "Accept": "Accept",
-    "CustomAttributes": "X-Amzn-SageMaker-Custom-Attributes",
-    "InferenceId": "X-Amzn-SageMaker-Inference-Id",
-}
 
 # Nobody has worked on the request: it waits on.
 _UNSERVED = (
@@ -97,15 +92,9 @@ async def perform(request: AsyncRequest, router: Router, objects: ObjectStore) -
 def _invocation(
     request: AsyncRequest, body: bytes | BinaryIO, size_bytes: int, content_type: str | None
 ) -> Invocation:
-    given = {"ContentType": content_type, **request.parameters}
-    headers = {
-        header: str(given[member])
-        for member, header in _HEADERS.items()
-        if given.get(member) is not None
-    }
     return Invocation(
         path=INVOCATIONS_PATH,
-        headers=headers,
+        headers=headers_of({"ContentType": content_type, **request.parameters}),
         body=body if isinstance(body, bytes) else _chunks(body),
         content_length=size_bytes,
         timeout_s=float(request.places["timeout_s"]),

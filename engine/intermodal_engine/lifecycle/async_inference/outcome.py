@@ -4,13 +4,13 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-prediction
 """
 
 import base64
-import datetime
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from intermodal_engine.store.async_requests import AsyncRequest
+from intermodal_engine.wire.timestamps import to_iso8601
 
 RESPONSE_LIMIT_BYTES = 128 << 10
 """Larger answers are not part of notifications."""
@@ -63,8 +63,8 @@ def notification(request: AsyncRequest, outcome: Outcome, now: float) -> str:
     }
     message: dict[str, Any] = {
         "awsRegion": request.places["region"],
-        "eventTime": _time(now),
-        "receivedTime": _time(request.accepted_at),
+        "eventTime": to_iso8601(now),
+        "receivedTime": to_iso8601(request.accepted_at),
         "invocationStatus": "Completed" if outcome.has_succeeded else "Failed",
         "requestParameters": _given(asked),
         "responseParameters": _response(request, outcome),
@@ -103,8 +103,3 @@ def _body(answer: bytes, content_type: str) -> Any:
 
 def _given(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
-
-
-def _time(at: float) -> str:
-    moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

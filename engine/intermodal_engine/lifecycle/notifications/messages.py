@@ -4,11 +4,12 @@ https://docs.aws.amazon.com/sns/latest/dg/http-subscription-confirmation-json.ht
 https://docs.aws.amazon.com/sns/latest/dg/http-notification-json.html
 """
 
-import datetime
 import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
+
+from intermodal_engine.wire.timestamps import to_iso8601
 
 Request = tuple[dict[str, str], str]
 """Headers and body."""
@@ -36,7 +37,7 @@ def confirmation(
         "Message": f"You have chosen to subscribe to the topic {topic}.\nTo confirm the "
         "subscription, visit the SubscribeURL included in this message.",
         "SubscribeURL": f"{base_url}/?{query}",
-        "Timestamp": _time(now),
+        "Timestamp": to_iso8601(now),
     }
     return _headers(body, topic, subscription), json.dumps(body, indent=2)
 
@@ -64,7 +65,7 @@ def notification(
     body: dict[str, Any] = {"Type": "Notification", "MessageId": message_id, "TopicArn": topic}
     if subject is not None:
         body["Subject"] = subject
-    body |= {"Message": message, "Timestamp": _time(now)}
+    body |= {"Message": message, "Timestamp": to_iso8601(now)}
     if attributes:
         body["MessageAttributes"] = {
             name: {"Type": one["DataType"], "Value": one.get("StringValue", "")}
@@ -90,8 +91,3 @@ def _headers(body: Mapping[str, Any], topic: str, subscription: str) -> dict[str
     if body["Type"] == "Notification":
         headers["x-amz-sns-subscription-arn"] = subscription
     return headers
-
-
-def _time(at: float) -> str:
-    moment = datetime.datetime.fromtimestamp(at, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html
 
 import json
 import logging
-import os
 import secrets
 import threading
 import uuid
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from intermodal_engine.clock import Clock
-from intermodal_engine.drivers.supervision.log import Log
+from intermodal_engine.lifecycle.data_log import write_line
 from intermodal_engine.lifecycle.notifications import messages
 from intermodal_engine.lifecycle.notifications.post import NotDeliveredError, post
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -247,8 +246,5 @@ class Topics:
                 "providerResponse": why,
             },
         }
-        path = self._log_streams.path(f"sns/{region}/{account}/{name}/Failure", "deliveries")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        log = Log(str(path))
-        log.write(json.dumps(line).encode())
-        os.close(log.fd)
+        group = f"sns/{region}/{account}/{name}/Failure"
+        write_line(self._log_streams, group, "deliveries", json.dumps(line))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from intermodal_engine.lifecycle import training_instances
-from intermodal_engine.services.answers import not_served
+from intermodal_engine.services.answers import not_served, page_of
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker import model_package_groups, model_packages
 from intermodal_engine.services.sagemaker.resources import invalid
@@ -32,11 +32,10 @@ def search(call: Call, parameters: Parameters) -> Parameters:
     found.sort(key=lambda one: _order(_at(one, by)))
     if descending:
         found.reverse()
-    start = _start(parameters.get("NextToken", "0"))
-    end = start + parameters.get("MaxResults", 10)
-    more = {"NextToken": str(end)} if end < len(found) else {}
+    limit = parameters.get("MaxResults", 10)
+    page, more = page_of(found, parameters.get("NextToken"), limit, invalid)
     return {
-        "Results": [{parameters["Resource"]: one} for one in found[start:end]],
+        "Results": [{parameters["Resource"]: one} for one in page],
         "TotalHits": {"Value": len(found), "Relation": "EqualTo"},
         **more,
     }
@@ -146,9 +145,3 @@ def _order(value: Any) -> tuple[int, Any]:
     if isinstance(value, (int, float)):
         return (1, float(value))
     return (0, "") if value is None else (2, str(value))
-
-
-def _start(token: str) -> int:
-    if not token.isdecimal():
-        raise invalid("The NextToken is not one that this search gave")
-    return int(token)

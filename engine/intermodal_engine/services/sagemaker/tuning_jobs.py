@@ -20,7 +20,7 @@ from intermodal_engine.lifecycle.tuning.trials import (
     resources_of,
     trials_of,
 )
-from intermodal_engine.services.answers import when
+from intermodal_engine.services.answers import page_of, when
 from intermodal_engine.services.call import Call, Operation, Parameters
 from intermodal_engine.services.sagemaker.resources import (
     arn,
@@ -102,14 +102,9 @@ def list_training_jobs_for_hyper_parameter_tuning_job(
     found = [one for one in found if status in (None, one["TrainingJobStatus"])]
     is_descending = parameters.get("SortOrder", "Ascending") == "Descending"
     found = _sorted(found, parameters.get("SortBy", "Name"), is_descending=is_descending)
-    token, limit = parameters.get("NextToken", "0"), parameters.get("MaxResults", 10)
-    if not token.isdigit():
-        raise invalid("The NextToken is not one that this listing gave")
-    begin = int(token)
-    answer: Parameters = {"TrainingJobSummaries": found[begin : begin + limit]}
-    if len(found) > begin + limit:
-        answer["NextToken"] = str(begin + limit)
-    return answer
+    limit = parameters.get("MaxResults", 10)
+    page, more = page_of(found, parameters.get("NextToken"), limit, invalid)
+    return {"TrainingJobSummaries": page, **more}
 
 
 def stop_hyper_parameter_tuning_job(call: Call, parameters: Parameters) -> Parameters:
