@@ -5,7 +5,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-# A shell's background work ignores Ctrl-C, and so would all programs that tests start and interrupt.
+# A shell's background work ignores Ctrl-C, and so would programs that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
