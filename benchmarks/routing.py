@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.figures import RUNS, Figure, NotMeasuredError
 from benchmarks.local_engine import CLI, cpu_s, engine_pid, resident_mib, running_engine
+from benchmarks.relay import relay
 from benchmarks.serving.cores import two_cores
 from benchmarks.serving.workloads import NPY, Workload, echo, large_body
 from benchmarks.serving.wrk import Load, load_url
@@ -100,6 +101,12 @@ class _Stage:
         """One instance, at its own address."""
         url = f"http://{self._address(endpoint)}:8080/invocations"
         return self._load(url, body, {"Content-Type": NPY}, connections)
+
+    def relayed(self, body: Path, connections: int, endpoint: str, *, is_hashing: bool) -> Load:
+        """The same instance, through the least that can stand between."""
+        with relay(self._address(endpoint), 8080, is_hashing=is_hashing) as port:
+            url = f"http://127.0.0.1:{port}/invocations"
+            return self._load(url, body, {"Content-Type": NPY}, connections)
 
     def signed(self, endpoint: str) -> dict[str, str]:
         """The headers of a request that is the same each time."""
@@ -264,7 +271,12 @@ def _captured(stage: _Stage) -> list[Figure]:
 def _large(stage: _Stage) -> list[Figure]:
     stage.deploy(_LARGE, 1)
     body = (stage.large, 1, _LARGE)
-    pairs = [(stage.through(*body), stage.directly(*body)) for _ in range(RUNS)]
+    pairs, bare, hashing = [], [], []
+    for _ in range(RUNS):
+        direct = stage.directly(*body)
+        pairs.append((stage.through(*body), direct))
+        bare.append(100 * stage.relayed(*body, is_hashing=False).per_s / direct.per_s)
+        hashing.append(100 * stage.relayed(*body, is_hashing=True).per_s / direct.per_s)
     parts = [100 * through.per_s / direct.per_s for through, direct in pairs]
     return [
         Figure(
@@ -276,6 +288,8 @@ def _large(stage: _Stage) -> list[Figure]:
         ),
         Figure("  through the engine: p50", "ms", None, [one.p50_ms for one, _ in pairs]),
         Figure("  the instance asked directly: p50", "ms", None, [one.p50_ms for _, one in pairs]),
+        Figure("  a bare relay that checks nothing: of the instance's own", "%", None, bare),
+        Figure("  a bare relay that takes the SHA-256 of the body", "%", None, hashing),
         Figure("  SHA-256 alone, which checks the signature", "ms", None, _hashed(stage.large)),
     ]
 
