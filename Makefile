@@ -34,7 +34,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu test-vendor \
-	fuzz soak soak-fuzz soak-recovery check format bench clean
+	fuzz soak soak-fuzz soak-recovery soak-storage check format bench clean
 
 help: ## Say what there is to make (the default)
 	@echo 'intermodal: the ML training and inference toolkit for containers on AWS'
@@ -101,13 +101,16 @@ test-vendor: $(READY) ## Run the vendor's SDKs, unmodified, against the engine
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
-soak: fuzz soak-fuzz soak-recovery ## Run the long checks: hostile input to engine and `serve`, kills of the engine
+soak: fuzz soak-fuzz soak-recovery soak-storage ## Run the long checks: hostile input to engine and `serve`, kills of the engine
 
 soak-fuzz: $(READY) ## Send 300,000 hostile inputs to every operation of the engine, by FUZZ_FLAGS
 	@$(BIN)/python -m tests.fuzz.engine $(FUZZ_FLAGS)
 
 soak-recovery: $(READY) ## Kill the engine at 200 random points of a mixed workload; SEED repeats one
 	@KILLS=200 $(PYTEST) tests/e2e/test_random_kills.py --capture no $(PYTEST_FLAGS)
+
+soak-storage: $(READY) ## Cut the power 1,000 times, and fill the disk at every single change; SEED repeats one
+	@CUTS=1000 $(PYTEST) tests/e2e/test_storage.py --capture no $(PYTEST_FLAGS)
 
 check: $(READY) ## Check format, lint, types, Dockerfiles, and which part may import which
 	@$(BIN)/ruff format --check .

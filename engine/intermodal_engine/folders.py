@@ -1,7 +1,8 @@
-"""Folders that jobs made, which may lie within each other deeper than Python recurses."""
+"""Folders: made durable, and those of jobs, which may lie deeper than Python recurses."""
 
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,33 @@ def below(folder: Path) -> Iterator[tuple[Path, bool]]:
         yield Path(entry.path), is_too_deep
         if is_folder and not is_too_deep:
             open_folders.append(iter(_entries(entry.path)))
+
+
+def sync(folder: Path) -> None:
+    """Makes a folder's entries durable; one that is gone meanwhile needs none."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_below(folder: Path) -> None:
+    """Makes a folder and everything in it durable, so that it may get a name that says so."""
+    for path, _ in below(folder):
+        status = path.lstat()
+        if stat.S_ISDIR(status.st_mode):
+            sync(path)
+        elif stat.S_ISREG(status.st_mode):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+    sync(folder)
 
 
 def remove(folder: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from intermodal_contract.errors import IntermodalError
 from intermodal_contract.local_engine import HEALTH_PATH
+from intermodal_engine import folders
 from intermodal_engine.settings import Settings
 
 # A reader holds the lock for microseconds while it looks whether an engine does.
@@ -195,7 +196,7 @@ def announced(settings: Settings, state: EngineState) -> Iterator[None]:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner can read; others see all of it or nothing."""
+    """Writes a file that only its owner can read, durably; others see all of it or nothing."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
@@ -203,6 +204,7 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    folders.sync(path.parent)
 
 
 def _read(settings: Settings) -> EngineState | None:

@@ -27,6 +27,9 @@ from intermodal_engine.drivers.base import (
     PlanRefusedError,
     StartFailedError,
 )
+from intermodal_engine.drivers.records import read_json
+
+_RETRY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +198,9 @@ class FakeDriver:
 
     def adopt(self, spec: InstanceSpec, on_exit: OnExit) -> Instance | None:
         """Finds an instance by its folder's record. See `Driver.adopt`."""
-        file = _record_file(spec.folder)
-        if not file.exists():
+        record = read_json(_record_file(spec.folder))
+        if record is None:
             return None
-        record = json.loads(file.read_text())
         outcome = _outcome_from(record["outcome"])
         with self._lock:
             run = _begin(spec, outcome, record["started_at"], on_exit)
@@ -259,9 +261,13 @@ class FakeDriver:
 
     def _turn_in_time(self) -> None:
         while not self._is_closed:
-            self.turn()
+            try:
+                self.turn()
+                is_full = False
+            except OSError:
+                is_full = True
             with self._lock:
-                at = self.next_turn_at()
+                at = self._now() + _RETRY_S if is_full else self.next_turn_at()
                 if not self._is_closed and (at is None or at > self._now()):
                     self._changed.wait(None if at is None else at - self._now())
 
@@ -286,8 +292,12 @@ class FakeDriver:
                 path = run.ml / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(content)
-        run.status = status
-        _write_record(run)
+        before, run.status = run.status, status
+        try:
+            _write_record(run)
+        except OSError:
+            run.status = before
+            raise
 
     def _write_log(self, run: _Run, now: float) -> None:
         due = [(at, text) for at, text in run.outcome.log if run.started_at + at <= now]
@@ -381,15 +391,18 @@ def _write_record(run: _Run) -> None:
         "lines_written": run.lines_written,
         "status": asdict(run.status),
     }
-    _record_file(run.instance.folder).write_text(json.dumps(record))
+    file = _record_file(run.instance.folder)
+    beside = file.with_suffix(".new")
+    beside.write_text(json.dumps(record))
+    beside.rename(file)
 
 
 def _read_status(folder: Path) -> InstanceStatus | None:
     """How a recorded instance ended; None for one that runs or was never started."""
-    file = _record_file(folder)
-    if not file.exists():
+    record = read_json(_record_file(folder))
+    if record is None:
         return None
-    fields = json.loads(file.read_text())["status"]
+    fields = record["status"]
     status = InstanceStatus(**{**fields, "state": InstanceState(fields["state"])})
     return None if status.state is InstanceState.RUNNING else status
 

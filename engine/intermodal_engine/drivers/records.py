@@ -159,9 +159,12 @@ class InstanceFolder:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """An object from a file that is replaced whole; None if it is not there."""
+    """An object from a file that is replaced whole; None if it is not there.
+
+    What is torn counts as not there: only a machine that went down leaves such a file.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
     return content

@@ -12,6 +12,7 @@ from intermodal_engine.drivers.base import (
     Mount,
     MountMode,
 )
+from intermodal_engine.drivers.supervision.processes import boot_id
 from intermodal_engine.lifecycle.capacity import Grant
 from intermodal_engine.store.records import Draft, Record
 
@@ -32,6 +33,7 @@ class Attempt:
         restored: how many checkpoint files were restored when it was.
         started_at: epoch seconds of the instances' start.
         ended_at: epoch seconds of their end.
+        boot_id: the machine's boot during which it was staged, until that is of no interest.
     """
 
     number: int
@@ -41,6 +43,12 @@ class Attempt:
     restored: int = 0
     started_at: float | None = None
     ended_at: float | None = None
+    boot_id: str = ""
+
+    @property
+    def is_from_earlier_boot(self) -> bool:
+        """Whether the machine went down since: what was staged or written may be there in parts."""
+        return self.boot_id not in ("", boot_id())
 
     @property
     def seconds(self) -> float:
@@ -62,8 +70,13 @@ class Attempt:
 
     def set_mounts(self, host: str, mounts: Iterable[Mount]) -> None:
         """Keeps what is staged for one host."""
+        self.boot_id = boot_id()
         self.mounts = self.mounts or {}
         self.mounts[host] = [_dump(mount) for mount in mounts]
+
+    def unstage(self) -> None:
+        """Forgets what is staged."""
+        self.mounts, self.boot_id = None, ""
 
     def mounts_of(self, host: str) -> tuple[Mount, ...]:
         """What is staged for one host; nothing before that."""

@@ -21,6 +21,17 @@ from intermodal_engine.store.log_streams import last_lines
 REASON_LIMIT = 1024
 """Characters of a FailureReason, from the service's model."""
 
+
+class MachineRestartedError(IntermodalError):
+    """The machine went down while a job's instances ran.
+
+    They are gone, and nobody can tell which of their files are whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the machine was restarted while the job ran")
+
+
 FAILURES = (DataMissingError, IntermodalError, PlanRefusedError, StartFailedError, OSError)
 """What ends a job or a deployment as Failed, in the words of `describe_error`; anything else is a
 defect of the engine, and tried again."""
@@ -91,6 +102,8 @@ def _describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         name = Path(str(error.filename)).name
         return f"ClientError: a name is too long for a file: `{shorten(name, _SHOWN_NAME)}`"
+    if isinstance(error, MachineRestartedError):
+        return f"InternalServerError: {error.message}"
     if isinstance(error, IntermodalError):
         return f"ClientError: {error.message}" + (f" ({error.hint})" if error.hint else "")
     if isinstance(error, PlanRefusedError):

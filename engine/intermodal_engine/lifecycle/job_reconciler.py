@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 
 from intermodal_contract.statuses import JobStatus, is_terminal
 from intermodal_engine.drivers.base import InstanceSpec
-from intermodal_engine.lifecycle.attempt import Attempt, Member, last_attempt
+from intermodal_engine.lifecycle.attempt import Attempt, Member, keep_attempt, last_attempt
 from intermodal_engine.lifecycle.capacity import Capacity, Demand
-from intermodal_engine.lifecycle.failure import FAILURES, describe_error
+from intermodal_engine.lifecycle.failure import FAILURES, MachineRestartedError, describe_error
 from intermodal_engine.lifecycle.job_specs import JobRequest
 from intermodal_engine.lifecycle.members import Members
 from intermodal_engine.lifecycle.work_queue import Key, WorkQueue
@@ -24,6 +24,15 @@ AGAIN = 0.0
 R = TypeVar("R", bound=JobRequest)
 
 logger = logging.getLogger(__name__)
+
+
+def fail_after_reboot(request: JobRequest) -> None:  # noqa: ARG001 - as a job that is repeated takes it
+    """What becomes of a job that is not repeated.
+
+    Raises:
+        MachineRestartedError: always.
+    """
+    raise MachineRestartedError
 
 
 class JobReconciler(Generic[R]):
@@ -40,6 +49,7 @@ class JobReconciler(Generic[R]):
         members: their instances.
         capacity: says which of them may run now; all kinds of jobs wait in one line.
         queue: calls `reconcile`.
+        on_reboot: takes a job that ran when the machine went down to where it goes on, or raises.
     """
 
     def __init__(
@@ -55,6 +65,7 @@ class JobReconciler(Generic[R]):
         members: Members,
         capacity: Capacity,
         queue: WorkQueue,
+        on_reboot: Callable[[R], None] = fail_after_reboot,
     ) -> None:
         self._kind = kind
         self._statuses = statuses
@@ -66,6 +77,7 @@ class JobReconciler(Generic[R]):
         self._members = members
         self._capacity = capacity
         self._queue = queue
+        self._on_reboot = on_reboot
         queue.register(kind, self.reconcile)
 
     def recover(self) -> None:
@@ -89,6 +101,10 @@ class JobReconciler(Generic[R]):
                 if "failing" in record.state:
                     self._finish_failing(request)
                     return None  # what still runs wakes the job when it ends
+                attempt = last_attempt(record)
+                if attempt is not None and attempt.is_from_earlier_boot:
+                    self._go_on_after_reboot(request, attempt)
+                    continue
                 look = self._step(request)
             except FAILURES as error:
                 self._begin_failing(request, describe_error(error))
@@ -167,6 +183,15 @@ class JobReconciler(Generic[R]):
     def forget(self, members: Sequence[Member]) -> None:
         """Drops what is kept in memory of members that have ended."""
         self._members.forget(members)
+
+    def _go_on_after_reboot(self, request: R, attempt: Attempt) -> None:
+        """An attempt that had yet to start is staged once more; any other one is over."""
+        if attempt.started_at is not None:
+            self._on_reboot(request)
+            return
+        attempt.unstage()
+        with self._records.edit(self._kind, request.record.name) as draft:
+            keep_attempt(draft, attempt)
 
     def _begin_failing(self, request: R, reason: str) -> None:
         """Something the job cannot get over has happened: whatever runs is stopped first."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from intermodal_contract.artifact import CorruptArchiveError, UnsafeArchiveError, unpack
 from intermodal_contract.channel import S3Uri, parse_s3_uri
+from intermodal_engine import folders
 from intermodal_engine.store.objects import NoSuchBucketError, NoSuchKeyError, ObjectStore
 
 
@@ -101,7 +102,8 @@ class ModelStore:
 
 
 def _settle(building: Path, folder: Path) -> Path:
-    """Gives a finished folder its name; of two that finish at once the first stays."""
+    """Gives a finished folder its name, durably; of two that finish at once the first stays."""
+    folders.sync_below(building)
     try:
         building.rename(folder)
     except OSError:

@@ -29,6 +29,7 @@ from intermodal_engine.lifecycle.job_reconciler import AGAIN, JobReconciler
 from intermodal_engine.lifecycle.members import Members, culprit
 from intermodal_engine.lifecycle.metrics import TrainingMetrics
 from intermodal_engine.lifecycle.training_instances import KIND, TrainingInstances
+from intermodal_engine.lifecycle.training_reboots import repeat_after_reboot
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.training_status import (
     PRIMARY,
@@ -111,6 +112,7 @@ class TrainingJobLifecycle:
             members=members,
             capacity=capacity,
             queue=queue,
+            on_reboot=self._go_on_after_reboot,
         )
 
     def create(
@@ -291,6 +293,10 @@ class TrainingJobLifecycle:
             return AGAIN
         self._close(record, SecondaryStatus.FAILED, reason, attempt=attempt)
         return None
+
+    def _go_on_after_reboot(self, request: TrainingRequest) -> None:
+        repeat_after_reboot(self._records, request, self._clock.now())
+        self._jobs.give_place_back(request.record)
 
     def _wait_for_capacity(self, request: TrainingRequest) -> float | None:
         """After an interruption: instances end, checkpoints are kept, capacity comes back."""

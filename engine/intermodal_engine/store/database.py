@@ -168,6 +168,10 @@ MIGRATIONS: list[str] = [
         due_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    # parts are durable: what a reboot may have lost need not be looked for
+    """
+    ALTER TABLE s3_uploads DROP COLUMN boot_id;
+    """,
 ]
 """One script a schema version, in order. Append; never edit what has shipped."""
 

@@ -3,6 +3,7 @@
 Supervisors append to these files directly, whether an engine runs or not. A last line without its
 line feed is still being written and does not count yet. Places in a stream are byte offsets.
 A message with several lines, which only PutLogEvents brings, has a tab before each further one.
+What a client is told is durable; what supervisors append is not asked for by anybody.
 """
 
 import errno
@@ -12,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+from intermodal_engine import folders
 
 SUFFIX = ".log"
 _TAIL_BYTES = 64 * 1024
@@ -115,12 +118,13 @@ class LogStreams:
         return _stream(group, path)
 
     def create_group(self, group: str) -> None:
-        """Makes a group.
+        """Makes a group, durably.
 
         Raises:
             FileExistsError: it is there.
         """
         (self._root / _escape(group)).mkdir(parents=True)
+        folders.sync(self._root)
 
     def created_at(self, group: str) -> float:
         """When a group was made, in epoch seconds; no later than its oldest stream.
@@ -135,7 +139,7 @@ class LogStreams:
         return min([made_at, *(stream.created_at for stream in self.streams(group))])
 
     def delete_group(self, group: str) -> None:
-        """Removes a group and its streams.
+        """Removes a group and its streams, durably.
 
         Raises:
             NoSuchGroupError: no such group.
@@ -143,39 +147,48 @@ class LogStreams:
         for stream in self.streams(group):
             stream.path.unlink(missing_ok=True)
         (self._root / _escape(group)).rmdir()
+        folders.sync(self._root)
 
     def create_stream(self, group: str, name: str) -> None:
-        """Makes a stream without events.
+        """Makes a stream without events, durably.
 
         Raises:
             NoSuchGroupError: no such group.
             FileExistsError: it is there.
         """
+        path = self.path(group, name)
         try:
-            self.path(group, name).touch(exist_ok=False)
+            path.touch(exist_ok=False)
         except FileNotFoundError as error:
             raise NoSuchGroupError(group) from error
+        folders.sync(path.parent)
 
     def delete_stream(self, group: str, name: str) -> None:
-        """Removes a stream.
-
-        Raises:
-            NoSuchGroupError: no such group.
-            NoSuchStreamError: no such stream.
-        """
-        self.stream(group, name).path.unlink(missing_ok=True)
-
-    def append(self, group: str, name: str, events: Iterable[tuple[int, str]]) -> None:
-        """Adds events, given as epoch milliseconds and message, in one write.
+        """Removes a stream, durably.
 
         Raises:
             NoSuchGroupError: no such group.
             NoSuchStreamError: no such stream.
         """
         path = self.stream(group, name).path
+        path.unlink(missing_ok=True)
+        folders.sync(path.parent)
+
+    def append(self, group: str, name: str, events: Iterable[tuple[int, str]]) -> None:
+        """Adds events, given as epoch milliseconds and message, durably; all or none.
+
+        Raises:
+            NoSuchGroupError: no such group.
+            NoSuchStreamError: no such stream.
+            OSError: the disk has no room.
+        """
+        path = self.stream(group, name).path
         lines = (f"{at} {text}".replace("\n", "\n\t") + "\n" for at, text in events)
-        with path.open("ab") as file:
-            file.write("".join(lines).encode("utf-8", "replace"))
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            _append(file, "".join(lines).encode("utf-8", "replace"))
+        finally:
+            os.close(file)
 
 
 def append_lines(path: Path, timestamp_ms: int, lines: Iterable[str]) -> None:
@@ -184,6 +197,22 @@ def append_lines(path: Path, timestamp_ms: int, lines: Iterable[str]) -> None:
     text = "".join(f"{timestamp_ms} {line}\n" for line in lines)
     with path.open("ab") as file:
         file.write(text.encode("utf-8", "replace"))
+
+
+def _append(file: int, data: bytes) -> None:
+    """Appends durably; what could not be written whole goes again, unless more came behind it."""
+    size = os.fstat(file).st_size
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        data = b"\n" + data  # a line that was torn when the machine went down
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(file, data[written:])
+        os.fsync(file)
+    except OSError:
+        if os.fstat(file).st_size == size + written:
+            os.ftruncate(file, size)
+        raise
 
 
 def last_lines(path: Path, count: int) -> list[str]:

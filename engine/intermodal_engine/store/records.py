@@ -131,6 +131,12 @@ class Records:
         self._database = database
         self._clock = clock
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Whatever the block changes is there as a whole or not at all."""
+        with self._database.transaction():
+            yield
+
     def insert(
         self,
         kind: str,

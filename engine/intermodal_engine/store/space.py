@@ -3,10 +3,12 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_ROWS_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 
 class Space:
@@ -41,6 +43,16 @@ class Space:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._home))
 
 
+@contextmanager
+def tidying() -> Iterator[None]:
+    """What the block does can wait: where the disk is full it is passed over."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if not is_disk_full(error):
+            raise
+
+
 def rows_full() -> sqlite3.OperationalError:
     """What SQLite says where the disk is full."""
     error = sqlite3.OperationalError("database or disk is full")
@@ -53,4 +65,4 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether that is what happened, to a file or to rows."""
     if isinstance(error, OSError):
         return error.errno in _FULL
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlite_errorcode", None) in _ROWS_FULL

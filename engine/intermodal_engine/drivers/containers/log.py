@@ -167,7 +167,7 @@ class ContainerLog:
 def _read_cursor(path: Path) -> Cursor:
     try:
         cursor: Cursor = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # or torn, when the machine went down
         return Cursor(since_ns=0, count=0, size_bytes=0, last_ms=0, rests={})
     return cursor
 

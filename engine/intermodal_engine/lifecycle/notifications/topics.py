@@ -109,23 +109,24 @@ class Topics:
         subject: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> str:
-        """Tells all who are subscribed; part of the transaction that is open.
+        """Tells all who are subscribed, or none; part of a transaction that is open.
 
         Raises:
             NoSuchTopicError: there is no such topic.
         """
         self.find(topic)
         message_id, now = str(uuid.uuid4()), self._clock.now()
-        for one in self.subscriptions(topic):
-            if one.status != CONFIRMED:
-                continue
-            if one.state["attributes"].get("RawMessageDelivery") == "true":
-                request = messages.raw(message_id, topic, one.arn, message)
-            else:
-                request = messages.notification(
-                    message_id, topic, one.arn, message, subject, attributes or {}, now
-                )
-            self._deliver(topic, one.request["Endpoint"], request)
+        with self._records.together():
+            for one in self.subscriptions(topic):
+                if one.status != CONFIRMED:
+                    continue
+                if one.state["attributes"].get("RawMessageDelivery") == "true":
+                    request = messages.raw(message_id, topic, one.arn, message)
+                else:
+                    request = messages.notification(
+                        message_id, topic, one.arn, message, subject, attributes or {}, now
+                    )
+                self._deliver(topic, one.request["Endpoint"], request)
         return message_id
 
     def subscribe(
@@ -144,14 +145,15 @@ class Topics:
             NoSuchTopicError: there is no such topic.
         """
         self.find(topic)
-        known = [one for one in self.subscriptions(topic) if one.request["Endpoint"] == url]
-        record = known[0] if known else self._insert(topic, protocol, url, attributes)
-        if record.status == PENDING:
-            request = messages.confirmation(
-                str(uuid.uuid4()), topic, record.arn, record.state["token"], base_url,
-                self._clock.now(),
-            )  # fmt: skip
-            self._deliver(topic, url, request)
+        with self._records.together():
+            known = [one for one in self.subscriptions(topic) if one.request["Endpoint"] == url]
+            record = known[0] if known else self._insert(topic, protocol, url, attributes)
+            if record.status == PENDING:
+                request = messages.confirmation(
+                    str(uuid.uuid4()), topic, record.arn, record.state["token"], base_url,
+                    self._clock.now(),
+                )  # fmt: skip
+                self._deliver(topic, url, request)
         return record
 
     def confirm(self, topic: str, token: str) -> Record:
@@ -171,9 +173,10 @@ class Topics:
 
     def delete(self, topic: Record) -> None:
         """Forgets a topic with its subscriptions; what was published before is delivered."""
-        for one in self.subscriptions(topic.arn):
-            self._records.delete(SUBSCRIPTION, one.name)
-        self._records.delete(TOPIC, topic.name)
+        with self._records.together():
+            for one in self.subscriptions(topic.arn):
+                self._records.delete(SUBSCRIPTION, one.name)
+            self._records.delete(TOPIC, topic.name)
 
     # Deliveries
 

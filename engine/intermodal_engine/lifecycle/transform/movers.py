@@ -95,7 +95,8 @@ class MoverPrograms:
 
     def end(self, folder: Path) -> None:
         """Kills the one that lives. What it left is whole or is not there."""
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        # A record that is torn is one of before the machine went down.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
             record: dict[str, int | str] = load_json((folder / "mover.json").read_bytes())  # type: ignore[assignment] # the mover's own
             pid = int(record["pid"])
             pidfd = os.pidfd_open(pid)

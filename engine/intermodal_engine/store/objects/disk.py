@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
+from intermodal_engine import folders
 from intermodal_engine.store.objects.errors import StorageFullError
 from intermodal_engine.store.space import Space, is_disk_full
 
@@ -60,14 +61,7 @@ class Disk:
 
     def sync_folder(self, folder: Path) -> None:
         """Makes a folder's entries durable; one that is gone meanwhile needs none."""
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        folders.sync(folder)
 
     def replace(self, source: Path, target: Path) -> None:
         """Renames over what is there."""

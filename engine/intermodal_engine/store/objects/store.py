@@ -5,6 +5,7 @@ into place, fsync of the folder. A crash before the rename leaves the old object
 force, one after it the new; `recover` clears away what nobody will claim.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
@@ -17,7 +18,7 @@ from intermodal_engine.store.database import Database
 from intermodal_engine.store.objects import keys, views
 from intermodal_engine.store.objects.catalogue import Catalogue
 from intermodal_engine.store.objects.disk import Disk
-from intermodal_engine.store.objects.errors import NoSuchKeyError
+from intermodal_engine.store.objects.errors import BucketNotEmptyError, NoSuchKeyError
 from intermodal_engine.store.objects.incoming import Announcement, feed, pour
 from intermodal_engine.store.objects.info import BucketInfo, ObjectInfo, Page
 from intermodal_engine.store.objects.layout import Layout
@@ -25,6 +26,7 @@ from intermodal_engine.store.objects.rows import Details, Row, Rows, with_checks
 from intermodal_engine.store.objects.tree import CommonPrefix, Found, Walk, successor
 from intermodal_engine.store.objects.uploads import Uploads
 from intermodal_engine.store.objects.writing import Clock, Condition, Writer, in_worker
+from intermodal_engine.store.space import tidying
 
 _WORKERS = 4
 _PAGE = 1000
@@ -89,7 +91,12 @@ class ObjectStore:
             BucketExistsError: it is there already.
         """
         self._layout.create_bucket(bucket)
-        self._rows.add_bucket(bucket, self._clock.now(), region)
+        try:
+            self._rows.add_bucket(bucket, self._clock.now(), region)
+        except BaseException:
+            with contextlib.suppress(BucketNotEmptyError):  # somebody was quicker
+                self._layout.delete_bucket(bucket)
+            raise
 
     def bucket(self, bucket: str) -> BucketInfo:
         """Says what is known of a bucket.
@@ -113,8 +120,9 @@ class ObjectStore:
         """
         self._layout.delete_bucket(bucket)
         for upload in self.uploads.list(bucket):
-            self.uploads.abort(upload)
-        self._rows.forget_bucket(bucket)
+            self.uploads.forget(upload)
+        with tidying():
+            self._rows.forget_bucket(bucket)
 
     # -- reading
 

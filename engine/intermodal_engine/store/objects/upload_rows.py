@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intermodal_engine.store.database import Database
@@ -19,7 +19,6 @@ class Upload:
         bucket: where the object will lie.
         key: the object's key.
         initiated_at: epoch seconds.
-        boot_id: the machine's boot during which it began.
         algorithm: the checksum algorithm that the client chose, if any.
         checksum_type: `FULL_OBJECT` or `COMPOSITE`, with an algorithm.
         details: what the client said of the object.
@@ -30,7 +29,6 @@ class Upload:
     bucket: str
     key: str
     initiated_at: float
-    boot_id: str
     algorithm: str | None
     checksum_type: str | None
     details: Details
@@ -74,13 +72,12 @@ class UploadRows:
         """Adds an upload."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO s3_uploads VALUES (?, ?, ?, ?, ?, NULL, ?, ?, ?)",
+                "INSERT INTO s3_uploads VALUES (?, ?, ?, ?, NULL, ?, ?, ?)",
                 (
                     upload.upload_id,
                     upload.bucket,
                     upload.key,
                     upload.initiated_at,
-                    upload.boot_id,
                     upload.algorithm,
                     upload.checksum_type,
                     upload.details.to_json(),
@@ -171,14 +168,6 @@ class UploadRows:
             ).fetchall()
         return {row["number"]: _part(row) for row in rows}
 
-    def remove_parts(self, upload_id: str, numbers: Sequence[int]) -> None:
-        """Forgets parts whose bytes are lost."""
-        with self._database.transaction() as connection:
-            connection.executemany(
-                "DELETE FROM s3_parts WHERE upload_id = ? AND number = ?",
-                [(upload_id, number) for number in numbers],
-            )
-
     def remove(self, upload_id: str) -> None:
         """Forgets an upload and its parts.
 
@@ -198,7 +187,6 @@ def _upload(row: sqlite3.Row) -> Upload:
         row["bucket"],
         row["key"],
         row["initiated_at"],
-        row["boot_id"],
         row["algorithm"],
         row["checksum_type"],
         Details.from_json(row["details"]),

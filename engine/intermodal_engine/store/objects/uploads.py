@@ -17,7 +17,6 @@ from itertools import accumulate
 from pathlib import Path
 
 from intermodal_engine.store.database import Database
-from intermodal_engine.store.objects import checksums
 from intermodal_engine.store.objects.completion import ClaimedPart, chosen, details_of
 from intermodal_engine.store.objects.disk import Disk, check_room, errors_of, new_name
 from intermodal_engine.store.objects.errors import (
@@ -35,10 +34,9 @@ from intermodal_engine.store.objects.info import ObjectInfo
 from intermodal_engine.store.objects.rows import Details, Row
 from intermodal_engine.store.objects.upload_rows import Part, Upload, UploadRows
 from intermodal_engine.store.objects.writing import Clock, Condition, Writer, in_worker
+from intermodal_engine.store.space import tidying
 
 _ASSEMBLY = "assembly"
-_READ_BYTES = 1 << 20
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +75,13 @@ class Uploads:
         self._disk = disk
         self._clock = clock
         self._workers = workers
-        self._boot_id = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else ""
         self._slots = threading.Lock()
         self._taken: set[tuple[str, int]] = set()
         self._being_completed: set[str] = set()
+        self._forgotten: set[str] = set()
 
     def recover(self) -> None:
-        """Clears away folders of uploads that ended; after a reboot, checks the parts' bytes."""
+        """Clears away folders of uploads that ended."""
         uploads = {upload.upload_id: upload for upload in self._rows.list()}
         for folder in self._folder.iterdir():
             if folder.name not in uploads:
@@ -93,8 +91,6 @@ class Uploads:
                 self._rows.remove(upload.upload_id)
             elif not (self._folder / upload.upload_id / _ASSEMBLY).exists():
                 self.abort(upload)  # it took its place as the object; only this was not yet done
-            elif upload.boot_id != self._boot_id:
-                self._check_after_reboot(upload)
 
     def create(
         self,
@@ -104,7 +100,7 @@ class Uploads:
         algorithm: str | None = None,
         checksum_type: str | None = None,
     ) -> Upload:
-        """Begins an upload.
+        """Begins an upload, durably.
 
         Raises:
             NoSuchBucketError: no such bucket.
@@ -116,7 +112,6 @@ class Uploads:
             bucket,
             key,
             self._clock.now(),
-            self._boot_id,
             algorithm,
             checksum_type,
             details,
@@ -125,6 +120,8 @@ class Uploads:
         with errors_of(self._folder):
             folder.mkdir()
             os.close(self._disk.create(folder / _ASSEMBLY))
+            for changed in (folder, self._folder):
+                self._disk.sync_folder(changed)
             self._rows.add(upload)
         return upload
 
@@ -135,13 +132,14 @@ class Uploads:
             NoSuchUploadError: it is not open, or belongs to another key.
         """
         upload = self._rows.get(upload_id)
-        if (upload.bucket, upload.key) != (bucket, key):
+        if (upload.bucket, upload.key) != (bucket, key) or upload_id in self._forgotten:
             raise NoSuchUploadError(upload_id)
         return upload
 
     def list(self, bucket: str) -> Sequence[Upload]:
         """The bucket's open uploads in the order of their keys, then of their beginnings."""
-        return self._rows.list(bucket)
+        uploads = self._rows.list(bucket)
+        return [upload for upload in uploads if upload.upload_id not in self._forgotten]
 
     def parts(self, upload: Upload) -> Sequence[Part]:
         """The parts that are there, in order of their numbers."""
@@ -154,7 +152,7 @@ class Uploads:
         stream: AsyncIterator[bytes],
         announcement: Announcement,
     ) -> Part:
-        """Stores one part.
+        """Stores one part, durably.
 
         Raises:
             NoSuchUploadError: it was completed or aborted meanwhile.
@@ -168,14 +166,14 @@ class Uploads:
             await pour(stream, intake, self._workers)
 
             def finish() -> Part:
-                return self._add(upload, number, place, intake.finish(announcement))
+                return self._add(upload, number, place, file, intake.finish(announcement))
 
             return await in_worker(self._workers, finish)
 
     def copy_part(
         self, upload: Upload, number: int, source: int, start: int, size_bytes: int
     ) -> Part:
-        """Stores a range of an open file as a part.
+        """Stores a range of an open file as a part, durably.
 
         Raises:
             NoSuchUploadError: it was completed or aborted meanwhile.
@@ -185,7 +183,8 @@ class Uploads:
         algorithms = [upload.algorithm] if upload.algorithm else []
         with self._place(upload, number, size_bytes) as (place, file):
             intake = self._intake(file, place, algorithms)
-            return self._add(upload, number, place, feed(source, start, size_bytes, intake))
+            received = feed(source, start, size_bytes, intake)
+            return self._add(upload, number, place, file, received)
 
     def abort(self, upload: Upload) -> None:
         """Ends an upload and frees its parts.
@@ -195,6 +194,14 @@ class Uploads:
         """
         self._rows.remove(upload.upload_id)
         shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
+
+    def forget(self, upload: Upload) -> None:
+        """Ends an upload that nobody can go on with; its row stays while the disk is full."""
+        self._forgotten.add(upload.upload_id)
+        with tidying():
+            self.abort(upload)
+            self._forgotten.discard(upload.upload_id)
+        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)  # says it to the next
 
     def complete(
         self,
@@ -231,7 +238,7 @@ class Uploads:
                 info = self._writer.commit(upload.bucket, upload.key, path, file, row, condition)
             finally:
                 os.close(file)
-        self.abort(upload)
+        self.forget(upload)
         return info
 
     @contextmanager
@@ -283,7 +290,9 @@ class Uploads:
     def _intake(self, file: int, place: _Place, algorithms: Iterable[str]) -> Intake:
         return Intake(self._disk, file, self._folder, place.offset, algorithms)
 
-    def _add(self, upload: Upload, number: int, place: _Place, received: Received) -> Part:
+    def _add(
+        self, upload: Upload, number: int, place: _Place, file: int, received: Received
+    ) -> Part:
         part = Part(
             number,
             place.file,
@@ -294,6 +303,9 @@ class Uploads:
             self._clock.now(),
         )
         with errors_of(self._folder):
+            self._disk.sync(file)
+            if place.file != _ASSEMBLY:
+                self._disk.sync_folder(self._folder / upload.upload_id)
             self._rows.add_part(upload.upload_id, part)
         return part
 
@@ -338,26 +350,3 @@ class Uploads:
     def _copy(self, source: Path, part: Part, target: int, start: int) -> None:
         with source.open("rb", buffering=0) as file:
             self._disk.copy(file.fileno(), part.offset, part.size_bytes, target, start)
-
-    def _check_after_reboot(self, upload: Upload) -> None:
-        """Forgets parts whose bytes did not reach the disk before the machine went down."""
-        folder = self._folder / upload.upload_id
-        lost = [
-            part.number
-            for part in self.parts(upload)
-            if _md5(folder / part.file, part.offset, part.size_bytes) != part.etag
-        ]
-        self._rows.remove_parts(upload.upload_id, lost)
-
-
-def _md5(path: Path, offset: int, size_bytes: int) -> str | None:
-    digest = checksums.new_digest("MD5")
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            while size_bytes > 0 and (data := file.read(min(_READ_BYTES, size_bytes))):
-                digest.update(data)
-                size_bytes -= len(data)
-    except FileNotFoundError:
-        return None
-    return digest.digest().hex() if size_bytes == 0 else None

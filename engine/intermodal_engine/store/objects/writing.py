@@ -16,6 +16,7 @@ from intermodal_engine.store.objects.info import ObjectInfo
 from intermodal_engine.store.objects.layout import Layout
 from intermodal_engine.store.objects.rows import Row, Rows
 from intermodal_engine.store.objects.tree import Found
+from intermodal_engine.store.space import tidying
 
 _READ_BYTES = 1 << 20
 
@@ -133,7 +134,8 @@ class Writer:
                 condition(self._described(bucket, self._layout.find(bucket, key)))
             removed = self._layout.remove(bucket, key)
             if removed:
-                self._rows.forget(bucket, key)
+                with tidying():  # a row without its file says nothing
+                    self._rows.forget(bucket, key)
         return removed
 
     def _described(self, bucket: str, found: Found | None) -> ObjectInfo | None:

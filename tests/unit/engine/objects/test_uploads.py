@@ -222,18 +222,3 @@ def test_an_open_upload_survives_a_restart(shelf: Shelf) -> None:
     shelf.reopen()
     last = send(shelf, upload, 2, b"end")
     assert complete(shelf, upload, [first, last]).size_bytes == MINIMUM + 3
-
-
-def test_after_a_reboot_parts_that_did_not_reach_the_disk_are_forgotten(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload = begin(shelf)
-    send(shelf, upload, 1, body_of(1, MINIMUM))
-    send(shelf, upload, 2, b"end")
-    assembly = next(path for path in shelf.leftovers() if path.name == "assembly")
-    with assembly.open("r+b") as file:
-        file.write(bytes(100))  # as if the first page had never been written
-    with shelf.database.transaction() as connection:
-        connection.execute("UPDATE s3_uploads SET boot_id = 'another'")
-    shelf.reopen()
-    assert [part.number for part in shelf.store.uploads.parts(upload)] == [2]

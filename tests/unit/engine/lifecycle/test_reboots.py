@@ -1,0 +1,112 @@
+"""The machine goes down while a job is open: what was only half on the disk is never used."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intermodal_contract.statuses import SecondaryStatus
+from intermodal_engine.drivers.base import Instance
+from intermodal_engine.drivers.fake import Outcome
+from intermodal_engine.lifecycle import attempt
+from intermodal_engine.lifecycle.attempt import Attempt
+from intermodal_engine.lifecycle.training_instances import KIND
+from intermodal_engine.lifecycle.training_status import move
+from tests.helpers.lifecycle import World, make_world, training_request
+
+REASON = "InternalServerError: the machine was restarted while the job ran"
+RUNS = Outcome(after_s=10, files={"model/weights.txt": "whole"})
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = make_world(tmp_path / "home")
+    world.driver.script("*", RUNS)
+    for bucket in ("results", "data"):
+        world.backends.objects.create_bucket(bucket)
+    return world
+
+
+def rebooted(world: World, monkeypatch: pytest.MonkeyPatch, boot: str = "another boot") -> World:
+    """The first engine after the machine has come up again; nothing runs any more."""
+    monkeypatch.setattr(attempt, "boot_id", lambda: boot)
+    for spec in world.driver.started:
+        world.driver.kill(Instance(spec.instance_id, spec.folder, {}))
+    after = world.restarted()
+    after.driver.script("*", RUNS)
+    after.settle()
+    return after
+
+
+def create(world: World, **changes: Any) -> None:
+    world.call("CreateTrainingJob", **training_request(**changes))
+    world.settle()
+
+
+def describe(world: World) -> dict[str, Any]:
+    return world.call("DescribeTrainingJob", TrainingJobName="job-1")
+
+
+def models(world: World) -> list[str]:
+    return [info.key for info in world.backends.objects.iterate("results")]
+
+
+def test_a_job_that_trained_fails_and_says_so(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(world)
+    after = rebooted(world, monkeypatch)
+    assert describe(after)["FailureReason"] == REASON
+    assert models(after) == []
+
+
+def test_a_model_that_nobody_knows_to_be_whole_is_not_uploaded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program had ended well, and its exit is on record; its files may not be."""
+    create(world)
+    world.clock.advance(10)
+    world.driver.turn()
+    after = rebooted(world, monkeypatch)
+    assert describe(after)["FailureReason"] == REASON
+    assert models(after) == []
+
+
+def test_a_job_that_may_be_repeated_is_repeated_from_the_beginning(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(world, RetryStrategy={"MaximumRetryAttempts": 1})
+    after = rebooted(world, monkeypatch)
+    assert describe(after)["SecondaryStatus"] == "Training"
+    assert len(after.driver.started) == 1
+    after.advance(10)
+    job = describe(after)
+    assert job["TrainingJobStatus"] == "Completed"
+    assert "Restarting" in [one["Status"] for one in job["SecondaryStatusTransitions"]]
+    assert models(after) == ["runs/job-1/output/model.tar.gz"]
+
+
+def test_only_as_often_as_the_request_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    create(world, RetryStrategy={"MaximumRetryAttempts": 1})
+    after = rebooted(world, monkeypatch)
+    third = rebooted(after, monkeypatch, "a third boot")
+    assert describe(third)["FailureReason"] == REASON
+
+
+def test_a_job_that_had_yet_to_start_gets_its_data_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.backends.objects.put_bytes("data", "train/x.csv", b"1")
+    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://data/train"}
+    channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+    world.call("CreateTrainingJob", **training_request(InputDataConfig=[channel]))
+    staged = Attempt(0, world.clock.now(), mounts={"algo-1": []}, boot_id="the first boot")
+    with world.backends.records.edit(KIND, "job-1") as draft:
+        draft.state["attempts"] = [asdict(staged)]
+        move(draft, SecondaryStatus.DOWNLOADING, world.clock.now())
+    after = rebooted(world, monkeypatch)
+    after.advance(10)
+    assert describe(after)["TrainingJobStatus"] == "Completed"
+    (spec,) = after.driver.started
+    assert "/opt/ml/input/data/train" in [mount.target for mount in spec.mounts]
