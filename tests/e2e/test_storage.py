@@ -6,14 +6,30 @@ often, and by which choices. The seed is printed.
 
 import os
 import random
-from itertools import pairwise
+import subprocess
+import sys
+from itertools import pairwise, product
+from pathlib import Path
 
 import pytest
 
-from tests.storage.images import Loss
+from tests.helpers.object_store import BUCKET, Shelf, fast_folder
+from tests.helpers.script_mode import tar_gz
+from tests.storage.images import Disk, Image, Loss
 from tests.storage.power import Cutter, Recording, recorded, replayed
 from tests.storage.room import FullDisk
-from tests.storage.tape import compiler
+from tests.storage.tape import Recorder, compiler, events
+
+UNPACK = """
+import sys
+from pathlib import Path
+from intermodal_engine.lifecycle.model_files import ModelStore
+from tests.helpers.object_store import BUCKET, Shelf
+
+shelf = Shelf(Path(sys.argv[1]))
+models = ModelStore(shelf.store, Path(sys.argv[1], "models"))
+models.fetch({"ModelDataUrl": f"s3://{BUCKET}/model.tar.gz"})
+"""
 
 pytestmark = [
     pytest.mark.e2e,
@@ -40,6 +56,38 @@ def test_after_a_power_cut_all_that_was_acknowledged_is_there_and_nothing_by_hal
                 raise AssertionError(f"{where}: {error}") from error
     print(f"SEED={SEED} CUTS={CUTS} of {len(recording.disk.events)} events: {cutter.counts}")
     assert cutter.counts.total() == CUTS
+
+
+def test_an_unpacked_model_has_its_name_only_once_all_of_it_is_durable() -> None:
+    content = {"weights.txt": "w" * 100_000, "code/inference.py": "def model_fn(folder): ..."}
+    with fast_folder() as home:
+        shelf = Shelf(home)
+        shelf.store.create_bucket(BUCKET)
+        shelf.store.put_bytes(BUCKET, "model.tar.gz", tar_gz(content))
+        shelf.close()
+        recorder = Recorder(home / "models", home)
+        subprocess.run(
+            [sys.executable, "-c", UNPACK, str(home)],
+            env={**os.environ, **recorder.environment},
+            check=True,
+        )
+        disk = Disk(list(events(recorder.tape)))
+    outcomes = []
+    for at, loss in product(range(len(disk.events) + 1), Loss):
+        image = disk.after(at, loss, random.Random(at))
+        outcomes.append(named(image, home / "models"))
+        assert outcomes[-1] in ({}, content), (at, loss)
+    assert content in outcomes
+
+
+def named(image: Image, models: Path) -> dict[str, str]:
+    """The files of the model that has a name, by their paths in it."""
+    found = {}
+    for path, node in image.files.items():
+        folder, *names = Path(path).relative_to(models).parts
+        if not folder.startswith("."):
+            found["/".join(names)] = image.nodes[node].data.decode()
+    return found
 
 
 def check_the_recording(recording: Recording) -> None:
