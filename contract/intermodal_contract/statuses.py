@@ -171,7 +171,8 @@ SECONDARY_TRANSITIONS: Mapping[SecondaryStatus, frozenset[SecondaryStatus]] = {
     ),
     _C.UPDATING: frozenset({_C.TRAINING, _C.UPLOADING, _C.RESTARTING}) | _CUT_SHORT,
     # What a failed or stopped job has left in /opt/ml is uploaded too, so every end may follow.
-    _C.UPLOADING: frozenset({_C.STOPPING}) | _ENDED,
+    # Where the machine goes down meanwhile, it is no longer all there, and the job begins again.
+    _C.UPLOADING: frozenset({_C.STOPPING, _C.RESTARTING}) | _ENDED,
     _C.INTERRUPTED: (
         frozenset({_C.STARTING, _C.PENDING, _C.RESTARTING, _C.DOWNLOADING, _C.TRAINING})
         | (_CUT_SHORT - {_C.INTERRUPTED})

@@ -185,8 +185,12 @@ class JobReconciler(Generic[R]):
         self._members.forget(members)
 
     def _go_on_after_reboot(self, request: R, attempt: Attempt) -> None:
-        """An attempt that had yet to start is staged once more; any other one is over."""
-        if attempt.started_at is not None:
+        """An attempt that had yet to start is staged once more; any other one is over.
+
+        A job that was about to stop has stopped: there is nothing left that runs.
+        """
+        is_stopping = request.record.status == self._statuses.STOPPING
+        if attempt.started_at is not None and not (is_stopping and attempt.ended_at is None):
             self._on_reboot(request)
             return
         attempt.unstage()

@@ -1,6 +1,6 @@
 """What becomes of a training job that ran when the machine went down."""
 
-from intermodal_contract.statuses import SecondaryStatus
+from intermodal_contract.statuses import SecondaryStatus, TrainingJobStatus
 from intermodal_engine.lifecycle.attempt import attempts_of, keep_attempt
 from intermodal_engine.lifecycle.failure import MachineRestartedError
 from intermodal_engine.lifecycle.training_instances import KIND
@@ -28,11 +28,12 @@ def repeat_after_reboot(records: Records, request: TrainingRequest, now: float) 
         now: epoch seconds.
 
     Raises:
-        MachineRestartedError: not once more.
+        MachineRestartedError: not once more, or it is to stop.
     """
     record, attempt = request.record, attempts_of(request.record.state)[-1]
     is_between = secondary_status(record) in _BETWEEN_ATTEMPTS
-    if not is_between and len(record.state["attempts"]) > request.retries:
+    is_spent = len(record.state["attempts"]) > request.retries
+    if record.status == TrainingJobStatus.STOPPING or (is_spent and not is_between):
         raise MachineRestartedError
     attempt.boot_id = ""
     attempt.ended_at = attempt.ended_at or now

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from intermodal_contract.statuses import SecondaryStatus
+from intermodal_contract.statuses import SecondaryStatus, TrainingJobStatus
 from intermodal_engine.drivers.base import Instance
 from intermodal_engine.drivers.fake import Outcome
 from intermodal_engine.lifecycle import attempt
-from intermodal_engine.lifecycle.attempt import Attempt
+from intermodal_engine.lifecycle.attempt import Attempt, attempts_of, keep_attempt
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_status import move
+from tests.helpers import processing
 from tests.helpers.lifecycle import World, make_world, training_request
 
 REASON = "InternalServerError: the machine was restarted while the job ran"
@@ -40,7 +41,8 @@ def rebooted(world: World, monkeypatch: pytest.MonkeyPatch, boot: str = "another
 
 
 def create(world: World, **changes: Any) -> None:
-    world.call("CreateTrainingJob", **training_request(**changes))
+    given = {name: value for name, value in changes.items() if value is not None}
+    world.call("CreateTrainingJob", **training_request(**given))
     world.settle()
 
 
@@ -92,6 +94,59 @@ def test_only_as_often_as_the_request_says(world: World, monkeypatch: pytest.Mon
     after = rebooted(world, monkeypatch)
     third = rebooted(after, monkeypatch, "a third boot")
     assert describe(third)["FailureReason"] == REASON
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_job_that_was_to_stop_has_stopped_and_has_no_model(
+    world: World, monkeypatch: pytest.MonkeyPatch, retries: int
+) -> None:
+    world.driver.script("*", Outcome(after_s=None, ignores_sigterm=True))
+    create(world, RetryStrategy={"MaximumRetryAttempts": retries} if retries else None)
+    world.call("StopTrainingJob", TrainingJobName="job-1")
+    world.settle()
+    after = rebooted(world, monkeypatch)
+    assert describe(after)["TrainingJobStatus"] == "Stopped"
+    assert models(after) == []
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_a_job_whose_model_was_being_uploaded_begins_again_or_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch, retries: int, is_stopping: bool
+) -> None:
+    create(world, RetryStrategy={"MaximumRetryAttempts": retries} if retries else None)
+    with world.backends.records.edit(KIND, "job-1") as draft:
+        (ran,) = attempts_of(draft.state)
+        ran.ended_at = world.clock.now()
+        keep_attempt(draft, ran)
+        draft.state["outcome"] = SecondaryStatus.COMPLETED
+        if is_stopping:
+            draft.status = TrainingJobStatus.STOPPING
+        move(draft, SecondaryStatus.UPLOADING, world.clock.now())
+    after = rebooted(world, monkeypatch)
+    after.advance(10)
+    job = describe(after)
+    if retries and not is_stopping:
+        assert job["TrainingJobStatus"] == "Completed"
+        assert len(after.driver.started) == 1
+    else:
+        assert job["FailureReason"] == REASON
+        assert models(after) == []
+
+
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_a_processing_job_that_ran_fails_or_has_stopped(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_stopping: bool
+) -> None:
+    world.driver.script("*", Outcome(after_s=None, ignores_sigterm=True))
+    processing.create(world)
+    world.settle()
+    if is_stopping:
+        processing.stop(world)
+        world.settle()
+    job = processing.describe(rebooted(world, monkeypatch))
+    assert job["ProcessingJobStatus"] == ("Stopped" if is_stopping else "Failed")
+    assert job.get("FailureReason") == (None if is_stopping else REASON)
 
 
 def test_a_job_that_had_yet_to_start_gets_its_data_once_more(
