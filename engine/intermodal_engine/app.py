@@ -111,7 +111,9 @@ def run(
         health = {"version": state.version, "home": state.home}
         gateway = Gateway(
             *(keys, find_operation, parts.backends, origins, health),
-            lambda: exposition.text(parts.backends, parts.endpoint_metrics.totals(), state.version),
+            lambda under_way: exposition.text(
+                parts.backends, parts.endpoint_metrics.totals(), state.version, under_way
+            ),
         )
         stack.callback(gateway.close)
         parts.recover()

@@ -15,6 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as ClientCredentials
 
 from intermodal_engine.clock import SystemClock
+from intermodal_engine.gateway.connection import Bounds
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
 from intermodal_engine.gateway.server import Server, listen
@@ -42,9 +43,15 @@ class Answer:
 class ServedGateway:
     """A gateway that answers on `port`."""
 
-    def __init__(self, port: int, key_ring: KeyRing) -> None:
+    def __init__(self, port: int, key_ring: KeyRing, server: Server) -> None:
         self.port = port
         self.key_ring = key_ring
+        self._server = server
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection of its own."""
@@ -105,7 +112,10 @@ def read_answer(connection: http.client.HTTPConnection) -> Answer:
 
 @contextmanager
 def served(
-    operations: Mapping[tuple[str, str], Operation], settings: Settings, **backends: Any
+    operations: Mapping[tuple[str, str], Operation],
+    settings: Settings,
+    bounds: Bounds | None = None,
+    **backends: Any,
 ) -> Iterator[ServedGateway]:
     """Serves operations, by service and operation name, from a thread."""
 
@@ -123,7 +133,8 @@ def served(
     origins = Origins()
     origins.allow(JOB_GATEWAY)
     gateway = Gateway(
-        *(key_ring, find, Backends(**parts), origins, {"version": "0"}), lambda: b"up 1\n"
+        *(key_ring, find, Backends(**parts), origins, {"version": "0"}),
+        lambda under_way: b"up %d\n" % under_way,
     )
     ready = threading.Event()
     listener = listen(0)
@@ -136,7 +147,7 @@ def served(
             parts["router"].bind(loops[0])
         ready.set()
 
-    server = Server(gateway, on_ready, lambda: None)
+    server = Server(gateway, on_ready, lambda: None, bounds)
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -146,7 +157,7 @@ def served(
     thread.start()
     try:
         assert ready.wait(PATIENCE_S)
-        yield ServedGateway(port, key_ring)
+        yield ServedGateway(port, key_ring, server)
     finally:
         server.stop()
         thread.join(PATIENCE_S)

@@ -24,6 +24,7 @@ FILE_CHUNK_BYTES = 1 << 20
 # the client see the answer instead of a reset.
 DISCARD_LIMIT_BYTES = 256 << 20
 IDLE_TIMEOUT_S = 60.0
+DISCARD_TIMEOUT_S = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +55,25 @@ class Exchange:
         scope: ASGI's description of the request.
         receive: ASGI's source of the body.
         send: ASGI's way out.
+        idle_timeout_s: how long nothing of the body may come.
+        discard_timeout_s: how long a refused client may go on sending before it is answered.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        discard_timeout_s: float = DISCARD_TIMEOUT_S,
+    ) -> None:
         self._receive = receive
         self._send = send
+        self._idle_timeout_s = idle_timeout_s
+        self._discard_timeout_s = discard_timeout_s
         self._is_complete = False
         self._is_begun = False
+        self._is_stuck = False
         self.is_gone = False
         self.request = _request(scope)
 
@@ -122,9 +135,10 @@ class Exchange:
 
     async def _next_message(self) -> Message:
         try:
-            async with asyncio.timeout(IDLE_TIMEOUT_S):
+            async with asyncio.timeout(self._idle_timeout_s):
                 return await self._receive()
         except TimeoutError as error:
+            self._is_stuck = True
             raise ServiceError(
                 "RequestTimeout",
                 "Your socket connection to the server was not read from or written to within the "
@@ -137,14 +151,17 @@ class Exchange:
             return True
         if not self._is_begun and "expect" in self.request.headers:
             return False  # the client waits for our word and has sent nothing
+        if self._is_stuck:
+            return False
         if _content_length(self.request) > DISCARD_LIMIT_BYTES:
             return False
         size_bytes = 0
-        with contextlib.suppress(ServiceError):
-            async for chunk in self.stream():
-                size_bytes += len(chunk)
-                if size_bytes > DISCARD_LIMIT_BYTES:
-                    return False
+        with contextlib.suppress(ServiceError, TimeoutError):
+            async with asyncio.timeout(self._discard_timeout_s):
+                async for chunk in self.stream():
+                    size_bytes += len(chunk)
+                    if size_bytes > DISCARD_LIMIT_BYTES:
+                        return False
         return self._is_complete
 
     async def _answer_head(
@@ -179,6 +196,8 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             watch.cancel()
+            if hasattr(chunks, "aclose"):
+                await chunks.aclose()  # a file is being read ahead
             await _close(response)
 
     async def _start(

@@ -67,7 +67,7 @@ class Gateway:
         backends: what operations work on.
         origins: the names under which the engine may be spoken to.
         health: what the health answer tells besides status and pid.
-        metrics: makes the text that Prometheus reads.
+        metrics: makes the text that Prometheus reads, of how many requests are under way.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Gateway:
         backends: Backends,
         origins: Origins,
         health: Mapping[str, object],
-        metrics: Callable[[], bytes],
+        metrics: Callable[[int], bytes],
     ) -> None:
         self._origins = origins
         self._keys = keys
@@ -85,10 +85,22 @@ class Gateway:
         self._backends = backends
         self._health = health
         self._metrics = metrics
+        self._under_way = 0
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="operation")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
+        self._under_way += 1
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._under_way -= 1
+
+    def close(self) -> None:
+        """Lets go of the worker threads; the operations under way end first."""
+        self._workers.shutdown()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
         request_id = str(uuid.uuid4())
         response = await self._answer(exchange, request_id)
@@ -96,10 +108,6 @@ class Gateway:
             await exchange.answer(response)
         except Exception:  # noqa: BLE001 - too late for an error answer; the server cuts the line
             _log.exception("request %s: the answer broke off", request_id)
-
-    def close(self) -> None:
-        """Lets go of the worker threads; the operations under way end first."""
-        self._workers.shutdown()
 
     async def _answer(self, exchange: Exchange, request_id: str) -> HttpResponse:
         request = exchange.request
@@ -167,7 +175,9 @@ class Gateway:
         return HttpResponse(200, headers, body)
 
     async def _answer_metrics(self, request_id: str) -> HttpResponse:
-        body = await asyncio.get_running_loop().run_in_executor(self._workers, self._metrics)
+        body = await asyncio.get_running_loop().run_in_executor(
+            self._workers, self._metrics, self._under_way
+        )
         headers = [("Content-Type", _EXPOSITION), ("x-amzn-RequestId", request_id)]
         return HttpResponse(200, headers, body)
 

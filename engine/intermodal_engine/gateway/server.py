@@ -11,11 +11,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 
 from intermodal_contract.errors import IntermodalError
+from intermodal_engine.gateway.connection import Bounds, Connection
 
 # AWS clients keep idle connections for about a minute; theirs must end first, or a request
 # crosses the server's close on the wire.
@@ -72,16 +74,22 @@ class Server(uvicorn.Server):
         on_ready: called on the event loop once requests are answered.
         let_go: called when no more are, unless a successor takes over: the port is others' then,
             even while requests under way are answered.
+        bounds: what one connection may cost.
     """
 
     def __init__(
-        self, application: Any, on_ready: Callable[[], None], let_go: Callable[[], None]
+        self,
+        application: Any,
+        on_ready: Callable[[], None],
+        let_go: Callable[[], None],
+        bounds: Bounds | None = None,
     ) -> None:
+        protocol = partial(Connection, bounds=bounds or Bounds())
         super().__init__(
             uvicorn.Config(
                 application,
                 loop="uvloop",
-                http="httptools",
+                http=cast("type[asyncio.Protocol]", protocol),
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

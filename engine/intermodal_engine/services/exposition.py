@@ -51,17 +51,19 @@ class Family:
     samples: tuple[Sample, ...]
 
 
-def text(backends: Backends, totals: Totals, version: str) -> bytes:
+def text(backends: Backends, totals: Totals, version: str, under_way: int) -> bytes:
     """All metrics, as they are now.
 
     Args:
         backends: what there is.
         totals: of invocations, since the engine's start.
         version: of the engine.
+        under_way: requests that are not answered to the end, the one for this text among them.
     """
     families = [
         Family("info", "gauge", "The engine", (Sample("info", {"version": version}, 1),)),
         _memory(),
+        _requests(under_way),
         *_invocations(totals),
         *_records(backends),
         _instances(backends),
@@ -73,6 +75,11 @@ def _memory() -> Family:
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if _has_proc() else 0
     name = "resident_memory_bytes"
     return Family(name, "gauge", "Memory of the engine itself", (Sample(name, {}, pages * 4096),))
+
+
+def _requests(under_way: int) -> Family:
+    name = "requests_in_progress"
+    return Family(name, "gauge", "Requests under way, this one too", (Sample(name, {}, under_way),))
 
 
 def _has_proc() -> bool:

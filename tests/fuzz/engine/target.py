@@ -69,7 +69,12 @@ class Target:
         self._complaints = Complaints()
         logging.getLogger("intermodal_engine").addHandler(self._complaints)
         self._gateway = Gateway(
-            KeyRing(KEYS), find_operation, self.world.backends, Origins(), {}, lambda: b""
+            KeyRing(KEYS),
+            find_operation,
+            self.world.backends,
+            Origins(),
+            {},
+            lambda _under_way: b"",
         )
         _furnish(self.world)
 

@@ -31,8 +31,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="module")
 def gateway(world: World) -> Iterator[ServedGateway]:
     backends = world.backends
-    parts = {"records": backends.records, "training_jobs": backends.training_jobs}
-    with served({}, backends.settings, **parts) as gateway:
+    records, jobs = backends.records, backends.training_jobs
+    with served({}, backends.settings, records=records, training_jobs=jobs) as gateway:
         yield gateway
 
 

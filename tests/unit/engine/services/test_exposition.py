@@ -20,7 +20,7 @@ def test_every_line_is_one_that_prometheus_reads(tmp_path: Path) -> None:
         (ONE, "ModelLatency"): (7, 3_500_000.0),
         (ONE, "InvocationModelErrors"): (7, 2.0),
     }
-    lines = text(world.backends, totals, "1.2.3").decode().splitlines()
+    lines = text(world.backends, totals, "1.2.3", 5).decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert all(LINE.fullmatch(line) for line in samples), samples
     place = 'endpoint="dig\\"its",component="",variant="main",instance="i-1",zone="us-east-1a"'
@@ -33,5 +33,6 @@ def test_every_line_is_one_that_prometheus_reads(tmp_path: Path) -> None:
     assert f'intermodal_endpoint_instances{{{shown}"wanted"}} 2' in samples
     assert f'intermodal_endpoint_instances{{{shown}"healthy"}} 2' in samples
     assert 'intermodal_info{version="1.2.3"} 1' in samples
+    assert "intermodal_requests_in_progress 5" in samples
     types = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(set(types)) == len(types)
