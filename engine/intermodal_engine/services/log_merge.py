@@ -75,7 +75,10 @@ def merge(
     A page ends at `limit` events, at a mebibyte of them, or after 64 MiB of log were looked at; so
     it may be empty though more follow.
     """
-    cursors = [_cursor(stream, offsets.get(stream.name), within) for stream in streams]
+    cursors = [
+        _Cursor(stream, within, _start(stream, offsets.get(stream.name), within))
+        for stream in streams
+    ]
     events: list[tuple[LogStream, LogEvent]] = []
     room, scan = PAGE_LIMIT_BYTES, _SCAN_LIMIT_BYTES
     for cursor, event in _in_order(cursors):
@@ -112,10 +115,13 @@ def read_token(token: str) -> dict[str, int]:
         ) from error
 
 
-def _cursor(stream: LogStream, offset: int | None, within: TimeRange) -> _Cursor:
-    if offset is None:
-        offset = 0 if within.start_ms is None else seek_time(stream.path, within.start_ms)
-    return _Cursor(stream, within, offset)
+def _start(stream: LogStream, offset: int | None, within: TimeRange) -> int:
+    if offset is not None or within.start_ms is None:
+        return offset or 0
+    try:
+        return seek_time(stream.path, within.start_ms)
+    except FileNotFoundError:  # deleted meanwhile
+        return 0
 
 
 def _in_order(cursors: Sequence[_Cursor]) -> Iterator[tuple[_Cursor, LogEvent]]:

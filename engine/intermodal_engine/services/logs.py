@@ -4,12 +4,14 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogE
 """
 
 import base64
+import contextlib
 import errno
 import functools
 import re
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 from intermodal_engine.services.call import Call, Operation, Parameters, PlainOperation
 from intermodal_engine.services.log_filter import parse_filter
@@ -35,6 +37,7 @@ from intermodal_engine.wire.errors import ServiceError
 _EVENTS_LIMIT = 10_000
 _NAMES_LIMIT = 50
 _TOKEN = re.compile(r"([fb])/(\d{1,18})")
+T = TypeVar("T")
 _TOO_OLD_MS = 14 * 24 * 3600 * 1000
 _TOO_NEW_MS = 2 * 3600 * 1000
 
@@ -98,7 +101,7 @@ def describe_log_groups(call: Call, parameters: Parameters) -> Parameters:
     ]
     page = names[: parameters.get("limit", _NAMES_LIMIT)]
     return {
-        "logGroups": [_group(call, name) for name in page],
+        "logGroups": _of_those_there(lambda name: _group(call, name), page),
         "nextToken": _write_name_token(page[-1]) if len(names) > len(page) else None,
     }
 
@@ -121,7 +124,7 @@ def describe_log_streams(call: Call, parameters: Parameters) -> Parameters:
     page = streams[start : start + parameters.get("limit", _NAMES_LIMIT)]
     more = start + len(page) < len(streams)
     return {
-        "logStreams": [_stream(call, stream) for stream in page],
+        "logStreams": _of_those_there(lambda stream: _stream(call, stream), page),
         "nextToken": _write_name_token(page[-1].name) if more else None,
     }
 
@@ -200,6 +203,15 @@ def _filtered(stream: LogStream, event: LogEvent) -> Parameters:
         "ingestionTime": event.timestamp_ms,
         "eventId": f"{zlib.crc32(stream.name.encode()):010d}{event.offset:046d}",
     }
+
+
+def _of_those_there(describe: Callable[[T], Parameters], names: Sequence[T]) -> list[Parameters]:
+    """Descriptions of what has not been deleted meanwhile."""
+    found = []
+    for name in names:
+        with contextlib.suppress(NoSuchGroupError, FileNotFoundError):
+            found.append(describe(name))
+    return found
 
 
 def _group(call: Call, name: str) -> Parameters:

@@ -6,6 +6,7 @@ A message with several lines, which only PutLogEvents brings, has a tab before e
 What a client is told is durable; what supervisors append is not asked for by anybody.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -91,17 +92,20 @@ class LogStreams:
     def streams(self, group: str, prefix: str = "") -> list[LogStream]:
         """The streams of a group that begin with `prefix`, sorted by name.
 
+        A stream that is deleted meanwhile may be among them, and its file not be there any more.
+
         Raises:
             NoSuchGroupError: no such group.
         """
         folder = self._root / _escape(group)
         if not _is_there(folder):
             raise NoSuchGroupError(group)
-        found = (_stream(group, one) for one in folder.glob(f"*{SUFFIX}"))
-        return sorted(
-            (stream for stream in found if stream.name.startswith(prefix)),
-            key=lambda stream: stream.name,
-        )
+        found: list[LogStream] = []
+        for path in folder.glob(f"*{SUFFIX}"):
+            if _name_of(path).startswith(prefix):
+                with contextlib.suppress(FileNotFoundError):
+                    found.append(_stream(group, path))
+        return sorted(found, key=lambda stream: stream.name)
 
     def stream(self, group: str, name: str) -> LogStream:
         """One stream.
@@ -243,8 +247,11 @@ def parse_event(lines: list[bytes], offset: int) -> LogEvent:
 
 def _stream(group: str, path: Path) -> LogStream:
     status = path.stat()
-    name = unquote(path.name.removesuffix(SUFFIX))
-    return LogStream(group, name, path, status.st_ctime, status.st_mtime, status.st_size)
+    return LogStream(group, _name_of(path), path, status.st_ctime, status.st_mtime, status.st_size)
+
+
+def _name_of(path: Path) -> str:
+    return unquote(path.name.removesuffix(SUFFIX))
 
 
 def _is_there(path: Path) -> bool:
