@@ -2,6 +2,7 @@
 #
 # Variables: PYTHON      the interpreter that makes .venv (default python3; 3.11 or newer)
 #            PYTEST_FLAGS further flags for pytest, e.g. PYTEST_FLAGS="-x -k recovery"
+#            LOAD_FLAGS   flags for `make soak-load`, e.g. LOAD_FLAGS="--seed 7 --seconds 60"
 #            FUZZ_FLAGS   flags for `make fuzz` and `make soak-fuzz`, e.g. FUZZ_FLAGS="--seed 7 --inputs 500000"
 # Of images: FRAMEWORK    pytorch (default) or mxnet;  FRAMEWORK_VERSION  the newest by default
 #            DEVICE       cpu (default) or gpu;        PLATFORM           e.g. linux/arm64
@@ -17,6 +18,7 @@
 PYTHON ?= python3
 PYTEST_FLAGS ?=
 FUZZ_FLAGS ?=
+LOAD_FLAGS ?=
 FRAMEWORK ?= pytorch
 DEVICE ?= cpu
 PURPOSE ?= training
@@ -34,7 +36,7 @@ QUICKSTART_HOME := $(CURDIR)/.quickstart/home
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help quickstart build-train build-serve images push sbom test test-unit test-images test-gpu test-vendor \
-	fuzz soak soak-fuzz soak-recovery soak-storage check format bench clean
+	fuzz soak soak-fuzz soak-recovery soak-storage soak-load check format bench clean
 
 help: ## Say what there is to make (the default)
 	@echo 'intermodal: the ML training and inference toolkit for containers on AWS'
@@ -101,7 +103,7 @@ test-vendor: $(READY) ## Run the vendor's SDKs, unmodified, against the engine
 fuzz: $(READY) ## Send 150,000 bad inputs to a real `serve` and judge what comes of it
 	@$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
-soak: fuzz soak-fuzz soak-recovery soak-storage ## Run the long checks: hostile input to engine and `serve`, kills of the engine
+soak: fuzz soak-fuzz soak-recovery soak-storage soak-load ## Run the long checks: hostile input, kills, cut power, load
 
 soak-fuzz: $(READY) ## Send 300,000 hostile inputs to every operation of the engine, by FUZZ_FLAGS
 	@$(BIN)/python -m tests.fuzz.engine $(FUZZ_FLAGS)
@@ -111,6 +113,9 @@ soak-recovery: $(READY) ## Kill the engine at 200 random points of a mixed workl
 
 soak-storage: $(READY) ## Cut the power 1,000 times, and fill the disk at every single change; SEED repeats one
 	@CUTS=1000 $(PYTEST) tests/e2e/test_storage.py --capture no $(PYTEST_FLAGS)
+
+soak-load: $(READY) ## Have 200 clients use an engine for ten minutes beside 100 slow ones, by LOAD_FLAGS
+	@$(BIN)/python -m tests.load $(LOAD_FLAGS)
 
 check: $(READY) ## Check format, lint, types, Dockerfiles, and which part may import which
 	@$(BIN)/ruff format --check .
