@@ -25,7 +25,7 @@ from intermodal_engine.drivers.environment import Environments
 from intermodal_engine.drivers.unavailable import DriverUnavailableError
 from intermodal_engine.gateway.gateway import Gateway
 from intermodal_engine.gateway.origin import Origins
-from intermodal_engine.gateway.server import PortBusyError, Server, listen
+from intermodal_engine.gateway.server import PortBusyError, Server, allow_connections, listen
 from intermodal_engine.home import (
     EngineState,
     HomeLock,
@@ -76,6 +76,7 @@ def run(
         IntermodalError: it cannot start; the message says why and what to do.
     """
     prepare(settings)
+    allow_connections()
     # What instances are to read, users of their own images must be able to; the home is closed.
     os.umask(0o022)
     with contextlib.ExitStack() as stack:

@@ -1,6 +1,7 @@
 """The report of a load: what must hold, and all figures in words."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -28,8 +29,8 @@ come every second: the 99th call would take several.
 MORE_DESCRIPTORS = 24
 """Connections to instances are kept for later; a worker thread keeps two of the database."""
 
-MORE_THREADS = 4
-"""The pools have their sizes after the warm-up; one or the other worker may come later."""
+MORE_THREADS = min(32, (os.cpu_count() or 1) + 4)
+"""asyncio's own pool, which reads files, may come to its size late: it grows where all are busy."""
 
 _LONG = ("to 1 MiB", "to 8 MiB")
 

@@ -6,6 +6,7 @@ uvicorn with uvloop and httptools does the work; this module says how it is set 
 import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 import sys
@@ -23,6 +24,9 @@ from intermodal_engine.gateway.connection import Bounds, Connection
 # crosses the server's close on the wire.
 KEEP_ALIVE_S = 75
 SHUTDOWN_GRACE_S = 10
+OPEN_FILES = 65_536
+"""What containers of SageMaker may open; each connection counts as one."""
+
 _BACKLOG = 1024
 _IP_FREEBIND = 15  # `socket` has no name for it before Python 3.14
 
@@ -64,6 +68,19 @@ def listen(port: int, host: str = "127.0.0.1", *, may_be_absent: bool = False) -
             hint="choose a port above 1023 with `--port N`",
         ) from error
     return listener
+
+
+def allow_connections() -> None:
+    """Has this process, and those that it starts, open as many files as the system lets it.
+
+    What a shell allows by itself, often 1024, a few hundred clients with their files come near.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(ValueError, OSError):  # macOS has a limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class Server(uvicorn.Server):
