@@ -111,8 +111,8 @@ soak-fuzz: $(READY) ## Send 300,000 hostile inputs to every operation of the eng
 soak-recovery: $(READY) ## Kill the engine at 200 random points of a mixed workload; SEED repeats one
 	@KILLS=200 $(PYTEST) tests/e2e/test_random_kills.py --capture no $(PYTEST_FLAGS)
 
-soak-storage: $(READY) ## Cut the power 1,000 times, and fill the disk at every single change; SEED repeats one
-	@CUTS=1000 $(PYTEST) tests/e2e/test_storage.py --capture no $(PYTEST_FLAGS)
+soak-storage: $(READY) ## Cut the power, and fill the disk, at every single change to the home; SEED repeats one
+	@CUTS=every $(PYTEST) tests/e2e/test_storage.py --capture no $(PYTEST_FLAGS)
 
 soak-load: $(READY) ## Have 200 clients use an engine for ten minutes beside 100 slow ones, by LOAD_FLAGS
 	@$(BIN)/python -m tests.load $(LOAD_FLAGS)

@@ -80,7 +80,7 @@ class Signals:
     """What SIGTERM and SIGINT do: before the program runs they end `train`, then they go to it.
 
     Args:
-        is_once: only the first is passed on.
+        is_once: only the first counts, to the end of the process.
     """
 
     def __init__(self, *, is_once: bool = False) -> None:
@@ -102,8 +102,10 @@ class Signals:
             yield
         finally:
             signal.set_wakeup_fd(-1)
+            is_heard = self._is_once and self.received is not None
             for number, handler in before.items():
-                signal.signal(number, handler)
+                is_over = is_heard and number in _STOP_SIGNALS
+                signal.signal(number, signal.SIG_IGN if is_over else handler)
             os.close(self._wake_read)
             os.close(self._wake_write)
 
@@ -134,11 +136,11 @@ class Signals:
             pass_on(self.received)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        is_first = self.received is None
+        if self._is_once and self.received is not None:
+            return
         self.received = number
         if self._pass_on is not None:
-            if is_first or not self._is_once:
-                self._pass_on(number)
+            self._pass_on(number)
         elif not self._is_starting:
             raise StoppedBeforeStartError(number)
 

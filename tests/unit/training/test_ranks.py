@@ -92,6 +92,15 @@ def test_a_rank_hears_only_the_first_stop(tmp_path: Path) -> None:
     assert process.returncode == 7
 
 
+def test_a_stop_that_comes_again_while_a_rank_ends_changes_nothing(tmp_path: Path) -> None:
+    process = start(tmp_path, 0, SAVES, "0")
+    ready(process)
+    while process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 7
+
+
 def test_a_rank_that_starts_after_the_stop_does_not_run(tmp_path: Path) -> None:
     launcher = subprocess.Popen(["sleep", "30"], start_new_session=True)
     RankFolder(tmp_path).pass_on(signal.SIGTERM, launcher.pid)
