@@ -6,11 +6,15 @@
 
 import os
 import random
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from intermodal_engine.drivers.network.firewall import TABLE, chains
+from intermodal_engine.drivers.network.netlink import NETFILTER, Netlink
 from tests.helpers.engine import RunningEngine, running_engine
 from tests.helpers.workload import Workload
 
@@ -22,7 +26,7 @@ PATIENCE_S = 60.0
 
 
 def test_nothing_that_was_acknowledged_is_lost_and_nothing_is_left_over() -> None:
-    choices = random.Random(SEED)
+    choices, before = random.Random(SEED), networks()
     with running_engine() as engine:
         workload = Workload(engine, SEED)
         workload.begin()
@@ -35,11 +39,14 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_is_left_over() -> Non
             workload.end()
         counts = workload.check()
         print(f"SEED={SEED} KILLS={KILLS}: acknowledged and there: {counts}")
+        print(f"of networks: {len(networks() - before)} parts while instances run, none afterwards")
         assert all(counts.values()), counts
         end_endpoints(engine)
         engine.stop()
         assert processes_of(engine.home) == []
         assert mounts_of(engine.home) == []
+        wait_until(lambda: networks() <= before)
+        assert not is_listening(engine.port)
 
 
 def end_endpoints(engine: RunningEngine) -> None:
@@ -47,8 +54,13 @@ def end_endpoints(engine: RunningEngine) -> None:
     sagemaker = engine.client("sagemaker")
     for one in sagemaker.list_endpoints()["Endpoints"]:
         sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
+    wait_until(lambda: not sagemaker.list_endpoints()["Endpoints"])
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Waits for it, for as long as an end may take."""
     deadline = time.monotonic() + PATIENCE_S
-    while sagemaker.list_endpoints()["Endpoints"] or any(engine.home.glob("instances/*/*/*/pid")):
+    while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -68,6 +80,26 @@ def processes_of(home: Path) -> list[str]:
         if not found or time.monotonic() > deadline:
             return found
         time.sleep(0.1)
+
+
+def networks() -> set[str]:
+    """What networks of instances are made of, in this namespace: interfaces, chains, namespaces.
+
+    A namespace without a process lasts only where it is mounted.
+    """
+    found = {one.name for one in Path("/sys/class/net").iterdir() if one.name.startswith("im")}
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    found |= {line for line in mounts if line.startswith("nsfs ")}
+    if os.geteuid() == 0:
+        with Netlink(NETFILTER) as netlink:
+            found |= {one.name for one in chains(netlink) if one.table == TABLE}
+    return found
+
+
+def is_listening(port: int) -> bool:
+    """Whether anybody does, on loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def mounts_of(home: Path) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import hypothesis.configuration
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
@@ -22,9 +23,11 @@ from tests.fuzz.engine.archives import archives, unpack_hostile
 from tests.fuzz.engine.command_line import arguments, run_hostile
 from tests.fuzz.engine.escapes import confined_to
 from tests.fuzz.engine.hyperparameters import decode_hostile, hyperparameters
-from tests.fuzz.engine.requests import Attack, attacks, operations
+from tests.fuzz.engine.invocations import ENDPOINT, live_endpoint
+from tests.fuzz.engine.requests import Attack, attacks, invocations, operations
 from tests.fuzz.engine.signatures import signatures, verify_hostile
 from tests.fuzz.engine.target import Target
+from tests.fuzz.engine.values import texts
 from tests.helpers.object_store import fast_folder
 
 INPUTS_A_ENGINE = 2000
@@ -37,6 +40,7 @@ ROUND_INPUTS = 15_000
 
 _SHARES = {
     "s3": 0.2,
+    "invocations": 0.05,
     "archives": 0.1,
     "signatures": 0.15,
     "hyperparameters": 0.05,
@@ -73,6 +77,7 @@ def attack_everything(start: int, inputs: int) -> Report:
             before = 0.0
             for number in range(rounds):
                 _attack_once(start + number, inputs // rounds + 1, folder, engines, report)
+                print(f"{report.inputs.total()} inputs, {len(report.faults)} faults", flush=True)
                 # Whatever is made once is made in the first round.
                 before = before or _memory_mib()
                 report.memory_mib = (before, _memory_mib())
@@ -97,12 +102,29 @@ def _attack_once(
         _feed(start, each, attacks(service, name), engines.attack)
     _feed(start, shares["s3"], attacks("s3", ""), engines.attack)
     engines.close()
+    _attack_endpoint(start, shares["invocations"], report)
     _feed(start, shares["archives"], archives(), _unpacker(folder, report))
     judges = _judged(report, "signatures", "signature", verify_hostile)
     _feed(start, shares["signatures"], signatures(), judges)
     judges = _judged(report, "hyperparameters", "hyperparameters", decode_hostile)
     _feed(start, shares["hyperparameters"], hyperparameters, judges)
     _feed(start, shares["command line"], arguments(), _commander(folder, report))
+
+
+def _attack_endpoint(start: int, inputs: int, report: Report) -> None:
+    """Mostly by its name."""
+    names = st.integers(0, 9).flatmap(lambda number: st.just(ENDPOINT) if number else texts)
+    with live_endpoint() as endpoint:
+
+        def attack(what: Attack) -> None:
+            report.inputs["invocations"] += 1
+            endpoint.attack(what)
+
+        _feed(start, inputs, invocations(names), attack)
+        endpoint.check()
+    report.faults |= endpoint.faults
+    for status, count in endpoint.statuses.items():
+        report.statuses[f"invocation {status}"] += count
 
 
 def lines_of(report: Report) -> Iterator[str]:

@@ -121,7 +121,7 @@ def attacks(service: str, name: str) -> SearchStrategy[Attack]:
         return _s3()
     route = named(service, name)
     if route.operation.service.name == "sagemaker-runtime":
-        return _invocations()
+        return invocations(texts)
     shape = route.operation.input
     parameters = st.just({}) if shape is None else values(shape)
     signing_name = _SIGNING_NAMES[service]
@@ -174,8 +174,9 @@ def _s3(draw: Draw) -> Attack:
 
 
 @st.composite
-def _invocations(draw: Draw) -> Attack:
-    name = _quoted(draw(texts))[:3000]
+def invocations(draw: Draw, names: SearchStrategy[str]) -> Attack:
+    """Requests of an endpoint that has one of these names."""
+    name = _quoted(draw(names))[:3000]
     tail = draw(
         st.sampled_from(
             ("invocations", "async-invocations", "invocations-response-stream", "x", "")

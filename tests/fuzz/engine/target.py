@@ -144,7 +144,7 @@ class Target:
         return status, b"".join(one.get("body", b"") for one in sent)
 
 
-def signed(what: Attack, now: float) -> dict[str, str]:
+def signed(what: Attack, now: float, keys: Credentials = KEYS) -> dict[str, str]:
     """The headers of a request with its signature."""
     amz_date = f"{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}"
     digest = hashlib.sha256(what.body).hexdigest()
@@ -159,10 +159,10 @@ def signed(what: Attack, now: float) -> dict[str, str]:
     is_s3 = what.signing_name == "s3"
     head = canonical_head(what.method, what.path, what.query, headers, names, is_s3=is_s3)
     scope = f"{amz_date[:8]}/{REGION}/{what.signing_name}/aws4_request"
-    key = signing_key(KEYS.secret_access_key, amz_date[:8], REGION, what.signing_name)
+    key = signing_key(keys.secret_access_key, amz_date[:8], REGION, what.signing_name)
     claimed = signature(key, string_to_sign(amz_date, scope, head + digest))
     headers["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={KEYS.access_key_id}/{scope}, "
+        f"AWS4-HMAC-SHA256 Credential={keys.access_key_id}/{scope}, "
         f"SignedHeaders={';'.join(names)}, Signature={claimed}"
     )
     return headers
