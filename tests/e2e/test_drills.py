@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.helpers.engine import CLI, RunningEngine, running_engine
+from tests.helpers.engine import CLI, RunningEngine, running_engine, scrubbed_environment
 from tests.helpers.script_mode import (
     BUCKET,
     create_configuration,
@@ -125,6 +125,26 @@ def test_a_full_disk_loses_nothing_that_was_acknowledged(engine: RunningEngine) 
     assert objects["acknowledged"] == objects["kept"] > 10
     buckets = [one["Name"] for one in engine.client("s3").list_buckets()["Buckets"]]
     assert buckets == [BUCKET]
+
+
+def test_a_full_disk_takes_away_what_a_killed_drill_has_left(engine: RunningEngine) -> None:
+    s3 = engine.client("s3")
+    environment = {**scrubbed_environment(), "INTERMODAL_HOME": str(engine.home)}
+    with subprocess.Popen([*CLI, "drill", "disk-full", "--for=30s"], env=environment) as killed:
+        while not (left := drill_buckets(s3)):
+            assert killed.poll() is None
+            time.sleep(0.05)
+        killed.kill()
+    s3.put_object(Bucket=BUCKET, Key="unlike-a-drill", Body=b"stays")
+    report = played(engine, "disk-full", "--for=1s")
+    assert report["objects"]["acknowledged"] == report["objects"]["kept"] > 0
+    assert len(left) == 1
+    assert drill_buckets(s3) == []
+
+
+def drill_buckets(s3: Any) -> list[str]:
+    names = [one["Name"] for one in s3.list_buckets()["Buckets"]]
+    return [name for name in names if name.startswith("intermodal-drill-")]
 
 
 def test_an_update_to_a_bad_model_goes_back_and_no_call_fails(

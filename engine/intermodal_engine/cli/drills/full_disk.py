@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import secrets
 import threading
 import time
 from typing import Any
@@ -13,9 +12,13 @@ from intermodal_engine.cli.drills.cost import Instances
 from intermodal_engine.cli.drills.load import Call
 from intermodal_engine.cli.drills.stage import Engine
 from intermodal_engine.cli.main import UnavailableError
-from intermodal_engine.wire.client import CallError
+from intermodal_engine.drivers.supervision.processes import start_ticks
+from intermodal_engine.wire.client import CallError, Client
 
 _BODY_BYTES = 32 << 10
+
+_PREFIX = "intermodal-drill-"
+"""Of buckets; pid and start of the process whose drill it is follow."""
 
 
 class FullDiskDrill:
@@ -33,13 +36,14 @@ class FullDiskDrill:
         self._engine = engine
         self._seconds = seconds
         self._s3 = engine.client("s3")
-        self._bucket = f"intermodal-drill-{secrets.token_hex(6)}"
+        self._bucket = f"{_PREFIX}{os.getpid()}-{start_ticks(os.getpid())}"
         self._numbers = itertools.count()
         self._acknowledged: dict[str, bytes] = {}
         self._refused: list[str] = []
         self._lock = threading.Lock()
         self._fault: str | None = None
         self._over_at = 0.0
+        _clear_leftovers(self._s3)
         self._s3.call("CreateBucket", Bucket=self._bucket)
 
     @property
@@ -68,11 +72,8 @@ class FullDiskDrill:
             with contextlib.suppress(UnavailableError):
                 self._engine.ask("drills/end", fault=self._fault)
         self._kept, self._phantoms = self._look()
-        for key in [*self._acknowledged, *self._refused]:
-            with contextlib.suppress(CallError):
-                self._s3.call("DeleteObject", Bucket=self._bucket, Key=key)
         with contextlib.suppress(CallError):
-            self._s3.call("DeleteBucket", Bucket=self._bucket)
+            _remove_bucket(self._s3, self._bucket)
 
     def facts(self) -> dict[str, Any]:
         """What became of the objects.
@@ -120,3 +121,20 @@ class FullDiskDrill:
             return bytes(self._s3.call("GetObject", Bucket=self._bucket, Key=key).result["Body"])
         except CallError:
             return None
+
+
+def _clear_leftovers(s3: Client) -> None:
+    """Removes the buckets of drills that were killed."""
+    for one in s3.call("ListBuckets").result["Buckets"]:
+        name = one["Name"]
+        pid, _, ticks = name.removeprefix(_PREFIX).partition("-")
+        is_drill = name.startswith(_PREFIX) and pid.isdecimal() and ticks.isdecimal()
+        if is_drill and start_ticks(int(pid)) != int(ticks):
+            _remove_bucket(s3, name)
+
+
+def _remove_bucket(s3: Client, bucket: str) -> None:
+    while found := s3.call("ListObjectsV2", Bucket=bucket).result.get("Contents"):
+        for one in found:
+            s3.call("DeleteObject", Bucket=bucket, Key=one["Key"])
+    s3.call("DeleteBucket", Bucket=bucket)
