@@ -36,7 +36,7 @@ class FullDiskDrill:
         self._engine = engine
         self._seconds = seconds
         self._s3 = engine.client("s3")
-        self._bucket = f"{_PREFIX}{os.getpid()}-{start_ticks(os.getpid())}"
+        self._bucket = f"{_PREFIX}{os.getpid()}-{_start(os.getpid())}"
         self._numbers = itertools.count()
         self._acknowledged: dict[str, bytes] = {}
         self._refused: list[str] = []
@@ -129,8 +129,13 @@ def _clear_leftovers(s3: Client) -> None:
         name = one["Name"]
         pid, _, ticks = name.removeprefix(_PREFIX).partition("-")
         is_drill = name.startswith(_PREFIX) and pid.isdecimal() and ticks.isdecimal()
-        if is_drill and start_ticks(int(pid)) != int(ticks):
+        if is_drill and _start(int(pid)) != int(ticks):
             _remove_bucket(s3, name)
+
+
+def _start(pid: int) -> int:
+    """When a process started; 0 for none, and where the machine does not say."""
+    return start_ticks(pid) or 0
 
 
 def _remove_bucket(s3: Client, bucket: str) -> None:
