@@ -25,6 +25,7 @@ class SignedS3:
         objects: `bucket/key` -> content.
         url: where it listens.
         failures_left: so many requests are answered with 503 first.
+        cuts: how many bytes of a body come, of the first answers, before the connection ends.
         page_size: keys a listing page.
         requests: paths that were asked for.
     """
@@ -32,6 +33,7 @@ class SignedS3:
     objects: dict[str, bytes] = field(default_factory=dict)
     url: str = ""
     failures_left: int = 0
+    cuts: list[int] = field(default_factory=list)
     page_size: int = 2
     requests: list[str] = field(default_factory=list)
 
@@ -107,6 +109,8 @@ def serving_s3() -> Iterator[SignedS3]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            if store.cuts:
+                body, self.close_connection = body[: store.cuts.pop(0)], True
             self.wfile.write(body)
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

@@ -9,10 +9,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
@@ -28,6 +29,8 @@ _ATTEMPTS = 6  # 6 s in all: an engine that is being restarted is back by then
 _FIRST_PAUSE_S = 0.2
 _TIMEOUT_S = 60.0
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+
+T = TypeVar("T")
 
 
 class S3Reader(Protocol):
@@ -104,26 +107,29 @@ class SignedReader:
 
     def read(self, uri: S3Uri, file: BinaryIO) -> None:
         """Writes an object's content to a file."""
-        with self._get(uri, uri.key, {}) as response:
-            shutil.copyfileobj(response, file, 1024 * 1024)
+        self._get(uri, uri.key, {}, lambda response: _copy(response, file))
 
     def keys(self, prefix: S3Uri) -> Iterator[str]:
         """The keys below a prefix."""
         query = {"list-type": "2", "prefix": prefix.key}
         while True:
-            with self._get(prefix, "", query) as response:
-                page = ElementTree.fromstring(response.read())  # noqa: S314 - signed, from S3 itself
+            listing = self._get(prefix, "", query, HTTPResponse.read)
+            page = ElementTree.fromstring(listing)  # noqa: S314 - signed, from S3 itself
             yield from (key.text or "" for key in page.iter(f"{_NAMESPACE}Key"))
             token = page.findtext(f"{_NAMESPACE}NextContinuationToken")
             if not token:
                 return
             query["continuation-token"] = token
 
-    def _get(self, uri: S3Uri, key: str, query: Mapping[str, str]) -> Any:
+    def _get(
+        self, uri: S3Uri, key: str, query: Mapping[str, str], take: Callable[[HTTPResponse], T]
+    ) -> T:
+        """What `take` makes of an answer; it gets another one where the first ends half-way."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._get_once(uri.bucket, key, query)
+                with self._get_once(uri.bucket, key, query) as response:
+                    return take(response)
             except HTTPError as error:
                 moved = error.headers.get("x-amz-bucket-region")
                 if error.code in {301, 307, 400} and moved and moved != self.region:
@@ -131,7 +137,7 @@ class SignedReader:
                     continue
                 if error.code < 500 or attempt == _ATTEMPTS:
                     raise _refused(uri, error) from error
-            except (URLError, OSError) as error:
+            except (URLError, OSError, HTTPException) as error:
                 if attempt == _ATTEMPTS:
                     raise SourceError(
                         f"`{uri}` cannot be fetched from {self._base(uri.bucket)}: {error}",
@@ -197,6 +203,20 @@ class Boto3Reader:
                 "`intermodal-training[s3]` to use what boto3 finds",
             ) from None
         return boto3.client("s3", endpoint_url=_endpoint(self.environment))
+
+
+def _copy(response: HTTPResponse, file: BinaryIO) -> None:
+    """Writes a body to a file, in the place of what an earlier try left.
+
+    Raises:
+        IncompleteRead: the connection ended before the body did; `read` with a size says nothing.
+    """
+    file.seek(0)
+    file.truncate()
+    shutil.copyfileobj(response, file, 1024 * 1024)
+    length = response.headers["Content-Length"]
+    if length is not None and file.tell() != int(length):
+        raise IncompleteRead(b"", int(length) - file.tell())
 
 
 def _endpoint(environment: Mapping[str, str]) -> str | None:

@@ -111,6 +111,30 @@ def test_a_busy_s3_is_asked_again(
     assert len(s3.requests) == 2
 
 
+def test_what_breaks_off_is_fetched_anew(
+    tmp_path: Path, s3: SignedS3, environment: dict[str, str]
+) -> None:
+    s3.objects |= {"bucket/in/x": b"whole", "bucket/in/y": b"too"}
+    s3.cuts = [0, 2]
+    fetch_file(S3Uri("bucket", "in/x"), tmp_path / "x", environment)
+    assert (tmp_path / "x").read_bytes() == b"whole"
+    assert len(s3.requests) == 3
+    s3.cuts = [40]  # the listing
+    fetch_prefix(S3Uri("bucket", "in"), tmp_path / "in", environment)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "in").iterdir()}
+    assert found == {"x": b"whole", "y": b"too"}
+
+
+def test_what_always_breaks_off_is_refused(
+    tmp_path: Path, s3: SignedS3, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    s3.objects["bucket/x"] = b"whole"
+    s3.cuts = [3] * 6
+    with pytest.raises(SourceError, match="cannot be fetched"):
+        fetch_file(S3Uri("bucket", "x"), tmp_path / "x", environment)
+
+
 @pytest.mark.parametrize(
     ("uri", "secret", "message"),
     [
