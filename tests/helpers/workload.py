@@ -292,7 +292,7 @@ class Workload:
 
     def check(self) -> dict[str, int]:
         """What was acknowledged, by part; all of it is there."""
-        assert self._failures == []
+        assert not self._failures, "\n".join(self._failures)
         return {type(part).__name__: part.check() for part in self.parts}
 
     def _run(self, part: Part) -> None:

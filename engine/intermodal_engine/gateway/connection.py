@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from intermodal_engine.gateway.whole_answers import WholeAnswers
+
 _STALL_LOOKS = 4
 
 
@@ -52,7 +54,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins to wait for a head."""
-        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
+        joined = WholeAnswers(transport, self.loop)
+        super().connection_made(joined)  # type: ignore[arg-type]  # uvicorn asks for the class
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
