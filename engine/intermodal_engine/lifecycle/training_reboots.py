@@ -16,7 +16,9 @@ _BETWEEN_ATTEMPTS = (
 )
 
 
-def repeat_after_reboot(records: Records, request: TrainingRequest, now: float) -> None:
+def repeat_after_reboot(
+    records: Records, request: TrainingRequest, *, seen_at: float, now: float
+) -> None:
     """Lets a job begin a further attempt, as often as its request allows.
 
     Of what its instances left nothing is used, since it need not be whole; checkpoints are those
@@ -25,6 +27,8 @@ def repeat_after_reboot(records: Records, request: TrainingRequest, now: float) 
     Args:
         records: where it is kept.
         request: the job.
+        seen_at: when its instances were last seen to run, in epoch seconds; the time for which the
+            machine was off is no training time.
         now: epoch seconds.
 
     Raises:
@@ -35,8 +39,8 @@ def repeat_after_reboot(records: Records, request: TrainingRequest, now: float) 
     is_spent = len(record.state["attempts"]) > request.retries
     if record.status == TrainingJobStatus.STOPPING or (is_spent and not is_between):
         raise MachineRestartedError
-    attempt.boot_id = ""
-    attempt.ended_at = attempt.ended_at or now
+    attempt.unstage()
+    attempt.ended_at = attempt.ended_at or seen_at
     with records.edit(KIND, record.name) as draft:
         keep_attempt(draft, attempt)
         draft.state["granted"] = False

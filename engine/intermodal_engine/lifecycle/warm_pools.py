@@ -16,6 +16,7 @@ from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine import folders
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Mount, MountMode
+from intermodal_engine.drivers.containers.records import boot_id
 from intermodal_engine.lifecycle.training_instances import KIND as JOB
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -96,13 +97,15 @@ class WarmPools:
         """Makes a pool of what a job leaves that ends now; says whether it leaves one."""
         period_s = keep_alive_s(draft.record)
         is_healthy = not draft.state.get("failure_reason", "").startswith(_BROKEN)
-        if period_s == 0 or not draft.state["attempts"] or not is_healthy:
+        attempts = draft.state["attempts"]
+        if period_s == 0 or not is_healthy or not attempts or attempts[-1]["mounts"] is None:
             return False
         now = self._clock.now()
         draft.state["warm_pool"] = {
             "status": "Available",
             "since": now,
             "until": now + period_s,
+            "boot_id": boot_id(),
         }
         self._queue.wake_at(KIND, draft.record.name, now + period_s)
         return True
@@ -128,9 +131,17 @@ class WarmPools:
         self._queue.wake(KIND, name)
 
     def recover(self) -> None:
-        """Looks at every pool that there was when the engine ended."""
+        """Looks at every pool that there was when the engine ended.
+
+        Of those of another boot of the machine nobody knows whether they are whole: they end.
+        """
         for record in self._records.all(JOB, *_ENDED):
-            if record.state.get("warm_pool", {}).get("status") == "Available":
+            pool = record.state.get("warm_pool", {})
+            if pool.get("status") != "Available":
+                continue
+            if pool.get("boot_id", "") not in ("", boot_id()):
+                self._terminate(record.name)
+            else:
                 self._queue.wake(KIND, record.name)
 
     def reconcile(self, name: str) -> float | None:
@@ -141,11 +152,14 @@ class WarmPools:
             return None
         if self._clock.now() < pool["until"]:
             return float(pool["until"])
+        self._terminate(name)
+        return None
+
+    def _terminate(self, name: str) -> None:
         with self._records.edit(JOB, name) as draft:
             ended = self._end(draft, "Terminated")
         if ended:
             self.drop(name)
-        return None
 
     def _end(self, draft: Draft, status: str, *, reused_by: str | None = None) -> bool:
         """Ends a pool that is still available; says whether it was."""
@@ -162,6 +176,7 @@ class WarmPools:
     def _hand_over(self, owner: str, heir: str) -> None:
         left = self._folder / owner
         if left.is_dir():
+            self.drop(heir)  # where it is the heir's second attempt
             left.rename(self._folder / heir)
 
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from intermodal_engine import folders
 
 SUFFIX = ".log"
 _TAIL_BYTES = 64 * 1024
+_LOCKS = 16
+"""Streams share them, so that those of two streams rarely wait for each other."""
 _LINE = re.compile(rb"(\d{1,19}) (.*)", re.DOTALL)
 
 
@@ -77,6 +80,7 @@ class LogStreams:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def path(self, group: str, stream: str) -> Path:
         """The file of a stream, there or not; a stream exists as soon as its file does."""
@@ -187,10 +191,12 @@ class LogStreams:
             OSError: the disk has no room.
         """
         path = self.stream(group, name).path
+        lock = self._locks[hash(path) % len(self._locks)]
         lines = (f"{at} {text}".replace("\n", "\n\t") + "\n" for at, text in events)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         try:
-            _append(file, "".join(lines).encode("utf-8", "replace"))
+            with lock:  # what another one is about to write is not torn
+                _append(file, "".join(lines).encode("utf-8", "replace"))
         finally:
             os.close(file)
 

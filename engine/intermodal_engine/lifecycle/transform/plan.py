@@ -12,6 +12,7 @@ moved/done          it has come to its end
 """
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,6 +105,8 @@ def write_objects(folder: Path, objects: list[ObjectPart]) -> None:
     with (folder / "objects").open("w", encoding="utf-8") as file:
         for one in objects:
             file.write(json.dumps(list(asdict(one).values())) + "\n")
+        file.flush()
+        os.fsync(file.fileno())  # what is moved is durable, and this says what it is
 
 
 def read_objects(folder: Path) -> Iterator[ObjectPart]:

@@ -6,6 +6,7 @@ of its own. To complete an upload whose parts lie where they belong is a rename;
 are copied, in the kernel.
 """
 
+import contextlib
 import os
 import shutil
 import threading
@@ -199,7 +200,8 @@ class Uploads:
         """Ends an upload that nobody can go on with; its row stays while the disk is full."""
         self._forgotten.add(upload.upload_id)
         with tidying():
-            self.abort(upload)
+            with contextlib.suppress(NoSuchUploadError):  # somebody was quicker
+                self.abort(upload)
             self._forgotten.discard(upload.upload_id)
         shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)  # says it to the next
 

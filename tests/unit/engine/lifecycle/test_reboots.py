@@ -1,5 +1,6 @@
 """The machine goes down while a job is open: what was only half on the disk is never used."""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from intermodal_contract.statuses import SecondaryStatus, TrainingJobStatus
 from intermodal_engine.drivers.base import Instance
 from intermodal_engine.drivers.fake import Outcome
-from intermodal_engine.lifecycle import attempt
+from intermodal_engine.lifecycle import attempt, warm_pools
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of, keep_attempt
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_status import move
@@ -87,6 +88,58 @@ def test_a_job_that_may_be_repeated_is_repeated_from_the_beginning(
     assert job["TrainingJobStatus"] == "Completed"
     assert "Restarting" in [one["Status"] for one in job["SecondaryStatusTransitions"]]
     assert models(after) == ["runs/job-1/output/model.tar.gz"]
+
+
+def test_a_repeated_job_goes_on_from_the_checkpoint_in_s3_not_from_a_torn_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects = world.backends.objects
+    objects.put_bytes("data", "ck/last", b"good")
+    create(
+        world,
+        RetryStrategy={"MaximumRetryAttempts": 1},
+        CheckpointConfig={"S3Uri": "s3://data/ck"},
+    )
+    (world.driver.started[0].ml / "checkpoints/last").write_bytes(b"")
+    monkeypatch.setattr(attempt, "boot_id", lambda: "another boot")
+    after = world.restarted()  # its instances have yet to be found dead
+    after.driver.script("*", RUNS)
+    after.settle()
+    assert objects.head("data", "ck/last").path.read_bytes() == b"good"
+    assert (after.driver.started[0].ml / "checkpoints/last").read_bytes() == b"good"
+
+
+def test_the_time_for_which_the_machine_was_off_is_no_training_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(world, RetryStrategy={"MaximumRetryAttempts": 1})
+    (spec,) = world.driver.started
+    os.utime(spec.log, (world.clock.now() + 5, world.clock.now() + 5))
+    world.clock.advance(36_000)
+    after = rebooted(world, monkeypatch)
+    assert after.driver.started[0].max_runtime_s == 3600 - 5
+
+
+@pytest.mark.parametrize("is_stopping", [False, True])
+def test_what_a_job_kept_for_the_next_goes_with_the_machine(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_stopping: bool
+) -> None:
+    monkeypatch.setattr(warm_pools, "boot_id", lambda: "the first boot")
+    kept = {
+        "ResourceConfig": {**training_request()["ResourceConfig"], "KeepAlivePeriodInSeconds": 600}
+    }
+    create(world, **kept)
+    cache = world.backends.settings.instances_folder / "warm-pool/job-1"
+    if is_stopping:
+        world.call("StopTrainingJob", TrainingJobName="job-1")
+    else:
+        world.advance(10)
+        assert describe(world)["WarmPoolStatus"]["Status"] == "Available"
+    assert cache.is_dir()
+    monkeypatch.setattr(warm_pools, "boot_id", lambda: "another boot")
+    after = rebooted(world, monkeypatch)
+    assert describe(after)["WarmPoolStatus"]["Status"] == "Terminated"
+    assert not cache.is_dir()
 
 
 def test_only_as_often_as_the_request_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

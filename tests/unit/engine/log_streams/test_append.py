@@ -2,11 +2,12 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from intermodal_engine.store.log_pages import TimeRange, page_forward
+from intermodal_engine.store.log_pages import TimeRange, page_forward, read_events
 from intermodal_engine.store.log_streams import LogStreams
 
 
@@ -48,3 +49,17 @@ def test_what_the_disk_could_not_take_whole_is_gone(
     monkeypatch.undo()
     streams.append("group", "stream", [(4, "four")])
     assert messages(streams) == ["one", "four"]
+
+
+def test_appends_at_the_same_time_tear_nothing(streams: LogStreams) -> None:
+    def append(number: int) -> None:
+        for _ in range(20):
+            streams.append("group", "stream", [(1, str(number) * 100_000)])
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(append, range(3)))
+    events = read_events(streams.path("group", "stream"), 0)
+    assert sorted({event.message[0] for event in events}) == ["0", "1", "2"]
+    assert {len(event.message) for event in read_events(streams.path("group", "stream"), 0)} == {
+        100_000
+    }
