@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from intermodal_engine.drivers import process
 from intermodal_engine.drivers.base import (
     CannotExecuteError,
     InstanceState,
@@ -22,6 +23,7 @@ from intermodal_engine.drivers.base import (
     PlanRefusedError,
     StartFailedError,
 )
+from intermodal_engine.drivers.spawn import Descriptors
 from tests.helpers.driver_stages import (
     PRIVATE,
     PROCESS_STAGES,
@@ -492,19 +494,32 @@ def test_an_engine_killed_in_the_middle_of_a_start_leaves_a_clear_state(
     assert processes_with(str(tmp_path)) == []
 
 
-def test_a_supervisor_that_was_never_started_is_settled_as_lost(
-    stage: ProcessStage, tmp_path: Path
+def test_an_instance_whose_supervisor_never_lived_can_be_started(
+    stage: ProcessStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine died after it had recorded the plan and before it had started anything."""
-    spec = stage.spec(1, Behaviour())
-    stage.run(spec)
-    (spec.folder / "exit.json").unlink()
-    (spec.folder / "supervisor.json").unlink()
+    """The engine dies after it has recorded the plan and before it has started anything."""
+
+    class KilledError(Exception):
+        pass
+
+    def die(_folder: Path, descriptors: Descriptors, _marker: str) -> None:
+        for descriptor in (descriptors.plan, descriptors.alive, descriptors.network):
+            if descriptor is not None:
+                os.close(descriptor)
+        raise KilledError
+
+    spec = stage.spec(1, Behaviour(exit_code=4))
+    plan = stage.driver.plan(spec)
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "spawn_supervisor", die)
+        with pytest.raises(KilledError):
+            stage.driver.start(plan, stage.ends)
+    assert (spec.folder / "plan.json").exists()
     stage.restart()
-    adopted = stage.driver.adopt(spec, stage.ends)
-    assert adopted is not None
+    assert stage.driver.adopt(spec, stage.ends) is None
+    instance = stage.driver.start(stage.driver.plan(spec), stage.ends)
     stage.ends.wait_for(spec.instance_id)
-    assert stage.driver.status(adopted).state is InstanceState.LOST
+    assert stage.driver.status(instance).exit_code == 4
 
 
 def test_another_process_with_a_recorded_pid_is_left_alone(stage: ProcessStage) -> None:

@@ -182,6 +182,10 @@ class ProcessDriver:
             pidfd = None if identity is None else identity.open()
             if pidfd is not None:
                 return self._take_on(spec.folder, record, pidfd, on_exit)
+        if folder.exit_status() is None and folder.wait_for_identity() is None:
+            # That engine ended before a supervisor lived: nothing was ever run.
+            folder.withdraw_plan()
+            return None
         return self._take_on(spec.folder, record, None, on_exit)
 
     def close(self) -> None:

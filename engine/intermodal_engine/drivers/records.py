@@ -114,6 +114,10 @@ class InstanceFolder:
         temporary.rename(self.plan_file)
         return fd
 
+    def withdraw_plan(self) -> None:
+        """Forgets the intent to start."""
+        self.plan_file.unlink(missing_ok=True)
+
     def read_plan(self) -> PlanRecord | None:
         """The recorded intent to start, if there is one."""
         return cast("PlanRecord | None", read_json(self.plan_file))
