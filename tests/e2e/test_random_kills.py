@@ -8,7 +8,6 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from intermodal_engine.drivers.network.firewall import TABLE, chains
 from intermodal_engine.drivers.network.netlink import NETFILTER, Netlink
 from tests.helpers.engine import RunningEngine, running_engine
+from tests.helpers.router import until
 from tests.helpers.workload import Workload
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
@@ -45,7 +45,7 @@ def test_nothing_that_was_acknowledged_is_lost_and_nothing_is_left_over() -> Non
         engine.stop()
         assert processes_of(engine.home) == []
         assert mounts_of(engine.home) == []
-        wait_until(lambda: networks() <= before)
+        until(lambda: networks() <= before, PATIENCE_S)
         assert not is_listening(engine.port)
 
 
@@ -54,15 +54,7 @@ def end_endpoints(engine: RunningEngine) -> None:
     sagemaker = engine.client("sagemaker")
     for one in sagemaker.list_endpoints()["Endpoints"]:
         sagemaker.delete_endpoint(EndpointName=one["EndpointName"])
-    wait_until(lambda: not sagemaker.list_endpoints()["Endpoints"])
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Waits for it, for as long as an end may take."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not sagemaker.list_endpoints()["Endpoints"], PATIENCE_S)
 
 
 def processes_of(home: Path) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -29,6 +30,16 @@ from tests.helpers.object_store import BUCKET, Shelf
 shelf = Shelf(Path(sys.argv[1]))
 models = ModelStore(shelf.store, Path(sys.argv[1], "models"))
 models.fetch({"ModelDataUrl": f"s3://{BUCKET}/model.tar.gz"})
+"""
+
+MOVE = """
+import sys
+from pathlib import Path
+from intermodal_engine.lifecycle.transform.plan import ObjectPart, write_objects
+
+folder = Path(sys.argv[1], "moved")
+write_objects(folder, [ObjectPart(0, "/in", "s3://in", 1, 2, 3, "out")])
+(folder / "0.out").touch()
 """
 
 pytestmark = [
@@ -66,19 +77,32 @@ def test_an_unpacked_model_has_its_name_only_once_all_of_it_is_durable() -> None
         shelf.store.create_bucket(BUCKET)
         shelf.store.put_bytes(BUCKET, "model.tar.gz", tar_gz(content))
         shelf.close()
-        recorder = Recorder(home / "models", home)
-        subprocess.run(
-            [sys.executable, "-c", UNPACK, str(home)],
-            env={**os.environ, **recorder.environment},
-            check=True,
-        )
-        disk = Disk(list(events(recorder.tape)))
-    outcomes = []
-    for at, loss in product(range(len(disk.events) + 1), Loss):
-        image = disk.after(at, loss, random.Random(at))
-        outcomes.append(named(image, home / "models"))
-        assert outcomes[-1] in ({}, content), (at, loss)
+        outcomes = [named(image, home / "models") for image in images(UNPACK, home, "models")]
+    assert all(one in ({}, content) for one in outcomes)
     assert content in outcomes
+
+
+def test_what_a_transform_job_has_moved_is_never_there_without_what_says_whose_it_is() -> None:
+    with fast_folder() as home:
+        (home / "moved").mkdir()
+        outcomes = []
+        for image in images(MOVE, home, "moved"):
+            files = {Path(path).name: image.nodes[node] for path, node in image.files.items()}
+            if "0.out" in files:
+                outcomes.append(bytes(files["objects"].data))
+        whole = (home / "moved/objects").read_bytes()
+    assert whole
+    assert set(outcomes) == {whole}
+
+
+def images(program: str, home: Path, folder: str) -> Iterator[Image]:
+    """What a folder may hold after a power cut at any change that a program makes to it."""
+    recorder = Recorder(home / folder, home)
+    environment = {**os.environ, **recorder.environment}
+    subprocess.run([sys.executable, "-c", program, str(home)], env=environment, check=True)
+    disk = Disk(list(events(recorder.tape)))
+    for at, loss in product(range(len(disk.events) + 1), Loss):
+        yield disk.after(at, loss, random.Random(at))
 
 
 def named(image: Image, models: Path) -> dict[str, str]:

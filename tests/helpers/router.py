@@ -129,8 +129,9 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Waits for something that cannot call back."""
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)

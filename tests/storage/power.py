@@ -1,9 +1,7 @@
 """Power cuts: one run of the steps is recorded, and then ends anywhere."""
 
 import random
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intermodal_engine.drivers.supervision.processes import boot_id
+from tests.helpers.object_store import fast_folder
 from tests.storage.images import Disk, Image, Loss
-from tests.storage.subject import Subject, clients, folder_in_memory
+from tests.storage.subject import Subject, clients
 from tests.storage.tape import Event, Kind, Recorder, events
 from tests.storage.world import Clients, World, difference, read, run_job, steps
 
@@ -53,8 +52,7 @@ class Recording:
 @contextmanager
 def recorded() -> Iterator[Recording]:
     """Records a run of all steps; home and scratch last as long as the block."""
-    top = Path(tempfile.mkdtemp(prefix="intermodal-test-", dir=folder_in_memory()))
-    try:
+    with fast_folder() as top:
         home = top / "home"
         recorder = Recorder(home, top)
         subject = Subject(home, top / "output", recorder)
@@ -73,8 +71,6 @@ def recorded() -> Iterator[Recording]:
         found = list(events(recorder.tape))
         marks = [number for number, one in enumerate(found) if one.kind is Kind.MARK]
         yield Recording(home, top, Disk(found), credentials, worlds, marks, _content(home))
-    finally:
-        shutil.rmtree(top, ignore_errors=True)
 
 
 class Cutter:

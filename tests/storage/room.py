@@ -1,17 +1,15 @@
 """A disk that is full at every single change: each step of the workload meets it everywhere."""
 
-import shutil
-import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from tests.helpers.object_store import fast_folder
+from tests.helpers.router import until
 from tests.helpers.script_mode import BUCKET
-from tests.storage.subject import Subject, clients, folder_in_memory
+from tests.storage.subject import Subject, clients
 from tests.storage.tape import Recorder
 from tests.storage.world import (
     Clients,
@@ -25,7 +23,6 @@ from tests.storage.world import (
 )
 
 _SAID = "no space is left"
-_PATIENCE_S = 20.0
 
 
 class FullDisk:
@@ -98,7 +95,7 @@ class FullDisk:
                 recorder.fail(after, self._count)
                 refusal = _refusal(begin_job(name), on)
                 if refusal is None:
-                    wait_until(lambda: recorder.failed > failed or has_ended(on, name))  # noqa: B023 - it is called here only
+                    until(lambda: recorder.failed > failed or has_ended(on, name))  # noqa: B023 - it is called here only
                 recorder.relent()
                 self._judge(name, refusal, on)
                 if recorder.failed == failed:
@@ -124,27 +121,18 @@ class FullDisk:
             assert models == 0, name
 
 
-def wait_until(is_so: Callable[[], bool]) -> None:
-    """Waits for it, for as long as anything may take."""
-    deadline = time.monotonic() + _PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @contextmanager
 def _engine() -> Iterator[tuple[Clients, Recorder]]:
     """A recorded engine; what it said is told with what went wrong."""
-    top = Path(tempfile.mkdtemp(prefix="intermodal-test-", dir=folder_in_memory()))
-    recorder = Recorder(top / "home", top)
-    subject = Subject(top / "home", top / "output", recorder)
-    try:
-        yield clients(top / "home", subject.wait()["port"]), recorder
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{subject.said[-3000:]}") from error
-    finally:
-        subject.kill()
-        shutil.rmtree(top, ignore_errors=True)
+    with fast_folder() as top:
+        recorder = Recorder(top / "home", top)
+        subject = Subject(top / "home", top / "output", recorder)
+        try:
+            yield clients(top / "home", subject.wait()["port"]), recorder
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{subject.said[-3000:]}") from error
+        finally:
+            subject.kill()
 
 
 def _refusal(step: Step, on: Clients) -> ClientError | None:

@@ -1,7 +1,6 @@
 """An engine that a test can start on any home, kill, and record."""
 
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
@@ -87,9 +86,3 @@ def clients(home: Path, port: int) -> Clients:
             service, endpoint_url=f"http://127.0.0.1:{port}", config=config
         )
     )
-
-
-def folder_in_memory() -> Path | None:
-    """Where an fsync costs nothing."""
-    memory = Path("/dev/shm")
-    return memory if os.access(memory, os.W_OK) else None

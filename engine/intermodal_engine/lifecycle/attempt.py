@@ -12,7 +12,7 @@ from intermodal_engine.drivers.base import (
     Mount,
     MountMode,
 )
-from intermodal_engine.drivers.containers.records import boot_id
+from intermodal_engine.drivers.supervision.processes import boot_id
 from intermodal_engine.lifecycle.capacity import Grant
 from intermodal_engine.store.records import Draft, Record
 

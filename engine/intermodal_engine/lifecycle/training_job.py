@@ -295,11 +295,9 @@ class TrainingJobLifecycle:
         return None
 
     def _go_on_after_reboot(self, request: TrainingRequest) -> None:
-        now, attempt = self._clock.now(), attempts_of(request.record.state)[-1]
-        logs = (self._instances.log_file(request, attempt, host) for host in request.hosts)
-        written = [log.stat().st_mtime for log in logs if log.exists()]
-        seen_at = min(now, max([attempt.started_at or now, *written]))
-        repeat_after_reboot(self._records, request, seen_at=seen_at, now=now)
+        attempt = attempts_of(request.record.state)[-1]
+        logs = [self._instances.log_file(request, attempt, host) for host in request.hosts]
+        repeat_after_reboot(self._records, request, attempt, logs, self._clock.now())
         self._warm_pools.drop(request.record.name)
         self._jobs.give_place_back(request.record)
 

@@ -16,7 +16,7 @@ from intermodal_contract.training_files import TrainingPaths
 from intermodal_engine import folders
 from intermodal_engine.clock import Clock
 from intermodal_engine.drivers.base import Mount, MountMode
-from intermodal_engine.drivers.containers.records import boot_id
+from intermodal_engine.lifecycle.attempt import last_attempt
 from intermodal_engine.lifecycle.training_instances import KIND as JOB
 from intermodal_engine.lifecycle.training_request import TrainingRequest
 from intermodal_engine.lifecycle.work_queue import WorkQueue
@@ -105,7 +105,6 @@ class WarmPools:
             "status": "Available",
             "since": now,
             "until": now + period_s,
-            "boot_id": boot_id(),
         }
         self._queue.wake_at(KIND, draft.record.name, now + period_s)
         return True
@@ -136,10 +135,10 @@ class WarmPools:
         Of those of another boot of the machine nobody knows whether they are whole: they end.
         """
         for record in self._records.all(JOB, *_ENDED):
-            pool = record.state.get("warm_pool", {})
-            if pool.get("status") != "Available":
+            if record.state.get("warm_pool", {}).get("status") != "Available":
                 continue
-            if pool.get("boot_id", "") not in ("", boot_id()):
+            attempt = last_attempt(record)
+            if attempt is not None and attempt.is_from_earlier_boot:
                 self._terminate(record.name)
             else:
                 self._queue.wake(KIND, record.name)

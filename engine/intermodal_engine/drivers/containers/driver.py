@@ -39,11 +39,11 @@ from intermodal_engine.drivers.containers.orphans import find_orphans
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
-    boot_id,
     lay_out,
     runs_program,
 )
 from intermodal_engine.drivers.docker import Daemon
+from intermodal_engine.drivers.supervision.processes import boot_id
 
 _END_S = 5.0
 """How long a container without any program may take to say how it ended."""

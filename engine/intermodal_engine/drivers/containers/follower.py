@@ -18,10 +18,10 @@ from intermodal_engine.drivers.containers.machine import (
 from intermodal_engine.drivers.containers.records import (
     ContainerFolder,
     StartRecord,
-    boot_id,
     unlock_layers,
 )
 from intermodal_engine.drivers.docker import Daemon, LogStream
+from intermodal_engine.drivers.supervision.processes import boot_id
 
 _SIGNALS = range(129, 193)
 """Exit codes that stand for signals."""

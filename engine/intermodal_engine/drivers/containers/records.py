@@ -190,14 +190,6 @@ def _allow(path: Path, mode: int) -> None:
         path.chmod(status.st_mode & 0o777 | mode)
 
 
-def boot_id() -> str:
-    """The machine's boot; empty where it does not say."""
-    try:
-        return processes.boot_id()
-    except OSError:
-        return ""
-
-
 def is_in_container(pid: int, container_id: str) -> bool:
     """Whether a process of this machine is a container's.
 

@@ -14,9 +14,15 @@ def start_ticks(pid: int) -> int | None:
 
 
 def boot_id() -> str:
-    """The machine's boot. With pid and start ticks it identifies a process for ever."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        return file.read().strip()
+    """The machine's boot; empty where it does not say, which Linux always does.
+
+    With pid and start ticks it identifies a process for ever.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def descendants(root: int) -> list[int]:

@@ -194,16 +194,19 @@ class Uploads:
             NoSuchUploadError: it is not open any more.
         """
         self._rows.remove(upload.upload_id)
-        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
+        self._remove_folder(upload)
 
     def forget(self, upload: Upload) -> None:
-        """Ends an upload that nobody can go on with; its row stays while the disk is full."""
+        """Ends an upload that nobody can go on with.
+
+        Where the disk is full its row stays until the next start, and nobody sees it.
+        """
         self._forgotten.add(upload.upload_id)
         with tidying():
             with contextlib.suppress(NoSuchUploadError):  # somebody was quicker
-                self.abort(upload)
+                self._rows.remove(upload.upload_id)
             self._forgotten.discard(upload.upload_id)
-        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)  # says it to the next
+        self._remove_folder(upload)  # so the next engine knows it has ended
 
     def complete(
         self,
@@ -288,6 +291,9 @@ class Uploads:
 
     def _slot_bytes(self, upload: Upload, size_bytes: int) -> int:
         return upload.slot_bytes or self._rows.slot_bytes(upload.upload_id, size_bytes)
+
+    def _remove_folder(self, upload: Upload) -> None:
+        shutil.rmtree(self._folder / upload.upload_id, ignore_errors=True)
 
     def _intake(self, file: int, place: _Place, algorithms: Iterable[str]) -> Intake:
         return Intake(self._disk, file, self._folder, place.offset, algorithms)

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import gc
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +65,24 @@ def all_of(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         return found
     return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts segments so")
+def test_an_answer_is_one_segment(gateway: ServedGateway) -> None:
+    """A kill of the engine cannot come between its head and its body."""
+    with gateway.raw() as connection:
+        for count in (1, 2):
+            connection.sendall(HEALTH + b"\r\n")
+            head, _, body = connection.recv(10_000).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert body
+            assert segments_received(connection) == count
+
+
+def segments_received(connection: socket.socket) -> int:
+    """With data in them; `tcpi_data_segs_in` of Linux's `struct tcp_info`."""
+    info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+    return int(struct.unpack_from("I", info, 152)[0])
 
 
 def test_a_client_that_says_nothing_is_cut(gateway: ServedGateway) -> None:

@@ -10,7 +10,7 @@ import pytest
 from intermodal_contract.statuses import SecondaryStatus, TrainingJobStatus
 from intermodal_engine.drivers.base import Instance
 from intermodal_engine.drivers.fake import Outcome
-from intermodal_engine.lifecycle import attempt, warm_pools
+from intermodal_engine.lifecycle import attempt
 from intermodal_engine.lifecycle.attempt import Attempt, attempts_of, keep_attempt
 from intermodal_engine.lifecycle.training_instances import KIND
 from intermodal_engine.lifecycle.training_status import move
@@ -124,7 +124,6 @@ def test_the_time_for_which_the_machine_was_off_is_no_training_time(
 def test_what_a_job_kept_for_the_next_goes_with_the_machine(
     world: World, monkeypatch: pytest.MonkeyPatch, is_stopping: bool
 ) -> None:
-    monkeypatch.setattr(warm_pools, "boot_id", lambda: "the first boot")
     kept = {
         "ResourceConfig": {**training_request()["ResourceConfig"], "KeepAlivePeriodInSeconds": 600}
     }
@@ -136,7 +135,6 @@ def test_what_a_job_kept_for_the_next_goes_with_the_machine(
         world.advance(10)
         assert describe(world)["WarmPoolStatus"]["Status"] == "Available"
     assert cache.is_dir()
-    monkeypatch.setattr(warm_pools, "boot_id", lambda: "another boot")
     after = rebooted(world, monkeypatch)
     assert describe(after)["WarmPoolStatus"]["Status"] == "Terminated"
     assert not cache.is_dir()

@@ -222,3 +222,12 @@ def test_an_open_upload_survives_a_restart(shelf: Shelf) -> None:
     shelf.reopen()
     last = send(shelf, upload, 2, b"end")
     assert complete(shelf, upload, [first, last]).size_bytes == MINIMUM + 3
+
+
+def test_an_upload_that_somebody_else_has_ended_can_be_forgotten(shelf: Shelf) -> None:
+    """An abort may come between an object's commit, or its bucket's end, and the upload's."""
+    upload = begin(shelf)
+    shelf.store.uploads.abort(upload)
+    shelf.store.uploads.forget(upload)
+    assert shelf.store.uploads.list(BUCKET) == []
+    assert shelf.leftovers() == []
